@@ -1,0 +1,116 @@
+"""What a connector author subclasses, and how a connector presents itself on the command line."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from dsync import wire
+from dsync.errors import UnimplementedError
+
+if TYPE_CHECKING:
+    import click
+
+
+class Connector:
+    """A store: source, sink or both. The methods are those of the gRPC service `adiom.v1.ConnectorService`, by the same names.
+
+    Every method answers UNIMPLEMENTED until a subclass overrides it. Errors are those of `dsync.errors`; over gRPC they travel as
+    status codes. All methods run on one event loop: blocking drivers belong into `asyncio.to_thread`. Many calls may be under
+    way at once. What is promised: cursors hold all that is needed to go on, in another process, an hour later; the same cursor
+    gives the same page while the data stands still; a write's answer means durable; a repeated write changes nothing.
+    """
+
+    async def open(self) -> None:
+        """Connects; called once, before any other method. Raises EndpointError where the store cannot be used."""
+
+    async def close(self) -> None:
+        """Lets go of everything; called once, also after a failed `open`."""
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self.open()
+        except BaseException:
+            await self.close()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def _lacks(self, method: str) -> UnimplementedError:
+        return UnimplementedError(f"{type(self).__name__} has no {method}")
+
+    async def GetInfo(self, request: wire.GetInfoRequest) -> wire.GetInfoResponse:
+        """What the store is and can do; the same in every process."""
+        raise self._lacks("GetInfo")
+
+    async def GetNamespaceMetadata(self, request: wire.GetNamespaceMetadataRequest) -> wire.GetNamespaceMetadataResponse:
+        """What is known of a namespace, under the name that GeneratePlan or WriteData uses; one that is not there has 0 documents."""
+        raise self._lacks("GetNamespaceMetadata")
+
+    async def GeneratePlan(self, request: wire.GeneratePlanRequest) -> wire.GeneratePlanResponse:
+        """Partitions that together hold every document of the selection once; namespaces without documents have one partition.
+
+        Update partitions' cursors are positions from before the answer, so that a copy that starts now misses nothing.
+        """
+        raise self._lacks("GeneratePlan")
+
+    async def ListData(self, request: wire.ListDataRequest) -> wire.ListDataResponse:
+        """A page of a partition, in the type asked for; pages of 64 KB (text) to 2 MB (BSON) serve best, and may be empty."""
+        raise self._lacks("ListData")
+
+    async def WriteData(self, request: wire.WriteDataRequest) -> wire.WriteDataResponse:
+        """Writes a batch durably: keyed stores overwrite by id, others replace what came under the same `write_id`."""
+        raise self._lacks("WriteData")
+
+    async def WriteUpdates(self, request: wire.WriteUpdatesRequest) -> wire.WriteUpdatesResponse:
+        """Applies updates durably, those of one id in order; a repeated call changes nothing."""
+        raise self._lacks("WriteUpdates")
+
+    async def FinishNamespace(self, request: wire.FinishNamespaceRequest) -> wire.FinishNamespaceResponse:
+        """Publishes the named batches, removes what earlier tries of the flow left besides. Repeatable."""
+        raise self._lacks("FinishNamespace")
+
+    def StreamUpdates(self, request: wire.StreamUpdatesRequest) -> AsyncIterator[wire.StreamUpdatesResponse]:
+        """Updates from the cursor on, for ever; an idle stream sends positions without updates from time to time."""
+        raise self._lacks("StreamUpdates")
+
+    def StreamLSN(self, request: wire.StreamLSNRequest) -> AsyncIterator[wire.StreamLSNResponse]:
+        """How many updates there are from the cursor on, for ever."""
+        raise self._lacks("StreamLSN")
+
+    async def GetByIds(self, request: wire.GetByIdsRequest) -> wire.GetByIdsResponse:
+        """The documents of these ids, in the order asked; empty bytes where there is none."""
+        raise self._lacks("GetByIds")
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectorSpec:
+    """How a connector presents itself; cheap to import, so that `dsync help` needs no driver.
+
+    `factory` is "module:attribute" of a callable `(uri, options) -> Connector`, imported only when the connector is used;
+    `options` maps the names of `options`, `source_options` and `sink_options` to values. Options are click's: names in the
+    `--kebab-case` of the command line. `secrets` and `tuning` name options (in snake_case) whose change does not make a
+    run another one; every other option is part of what a flow remembers. `uri_options` lets `scheme://...?option=value` set
+    options; connectors whose URIs have a query of their own turn it off.
+    """
+
+    name: str
+    summary: str
+    examples: tuple[str, ...]
+    factory: str
+    options: tuple[click.Option, ...] = ()
+    source_options: tuple[click.Option, ...] = ()
+    sink_options: tuple[click.Option, ...] = ()
+    secrets: frozenset[str] = frozenset()
+    tuning: frozenset[str] = frozenset()
+    # The extra of the package that brings the driver, as in `pip install 'dsync[extra]'`; empty when nothing is needed.
+    extra: str = ""
+    source: bool = True
+    sink: bool = True
+    uri_options: bool = True

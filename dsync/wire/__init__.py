@@ -1,0 +1,77 @@
+"""The interface's messages, generated from `proto/adiom/v1`, under short names."""
+
+from dsync.wire.gen.adiom.v1.messages_pb2 import (
+    BsonValue,
+    Capabilities,
+    DataType,
+    FinishNamespaceRequest,
+    FinishNamespaceResponse,
+    GeneratePlanRequest,
+    GeneratePlanResponse,
+    GetByIdsRequest,
+    GetByIdsResponse,
+    GetInfoRequest,
+    GetInfoResponse,
+    GetNamespaceMetadataRequest,
+    GetNamespaceMetadataResponse,
+    ListDataRequest,
+    ListDataResponse,
+    Partition,
+    StreamLSNRequest,
+    StreamLSNResponse,
+    StreamUpdatesRequest,
+    StreamUpdatesResponse,
+    Update,
+    UpdatesPartition,
+    UpdateType,
+    WriteDataRequest,
+    WriteDataResponse,
+    WriteUpdatesRequest,
+    WriteUpdatesResponse,
+)
+
+BSON = DataType.DATA_TYPE_MONGO_BSON
+JSON_ID = DataType.DATA_TYPE_JSON_ID
+EXTENDED_JSON = DataType.DATA_TYPE_EXTENDED_JSON
+
+INSERT = UpdateType.UPDATE_TYPE_INSERT
+UPDATE = UpdateType.UPDATE_TYPE_UPDATE
+DELETE = UpdateType.UPDATE_TYPE_DELETE
+PARTIAL_UPDATE = UpdateType.UPDATE_TYPE_PARTIAL_UPDATE
+
+__all__ = [
+    "BSON",
+    "DELETE",
+    "EXTENDED_JSON",
+    "INSERT",
+    "JSON_ID",
+    "PARTIAL_UPDATE",
+    "UPDATE",
+    "BsonValue",
+    "Capabilities",
+    "DataType",
+    "FinishNamespaceRequest",
+    "FinishNamespaceResponse",
+    "GeneratePlanRequest",
+    "GeneratePlanResponse",
+    "GetByIdsRequest",
+    "GetByIdsResponse",
+    "GetInfoRequest",
+    "GetInfoResponse",
+    "GetNamespaceMetadataRequest",
+    "GetNamespaceMetadataResponse",
+    "ListDataRequest",
+    "ListDataResponse",
+    "Partition",
+    "StreamLSNRequest",
+    "StreamLSNResponse",
+    "StreamUpdatesRequest",
+    "StreamUpdatesResponse",
+    "Update",
+    "UpdateType",
+    "UpdatesPartition",
+    "WriteDataRequest",
+    "WriteDataResponse",
+    "WriteUpdatesRequest",
+    "WriteUpdatesResponse",
+]
