@@ -1,0 +1,67 @@
+"""Bad inputs: the right result, or an error that names file and place; the same for every page size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.kit import documents, oracle
+from tests.kit.cli import TOP, Dsync
+
+FOLDER = TOP / "test_data" / "bad"
+CASES: list[dict[str, Any]] = yaml.safe_load((FOLDER / "cases.yaml").read_text())
+PAGE_SIZES = [[], ["--batch-size", "1"], ["--batch-size", "2"]]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came of a file: its message or its documents."""
+
+    status: int
+    message: str
+    found: tuple[str, ...]
+
+
+def verdict(dsync: Dsync, path: Path, options: list[str], out: str) -> Verdict:
+    result = dsync("--overwrite", path, *options, out, expect=None)
+    written = dsync.folder / out
+    read = tuple(map(documents.canonical, oracle.documents(written.read_bytes()))) if written.exists() else ()
+    assert "Traceback" not in result.err, result
+    message = next((line for line in result.err.splitlines() if path.name in line and "error" in line.lower()), "")
+    return Verdict(result.status, message or result.err if result.status else "", read)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: str(case["file"]))
+def test_a_bad_file_gives_the_right_result_or_names_its_place_for_every_page_size(
+    dsync: Dsync, case: dict[str, Any]
+) -> None:
+    options = case.get("options", [])
+    path = FOLDER / case["file"]
+    verdicts = [
+        verdict(dsync, path, [*options, *pages], f"out{number}.bson") for number, pages in enumerate(PAGE_SIZES)
+    ]
+    first = verdicts[0]
+    if "error" in case:
+        assert first.status == case.get("status", 1), first
+        assert [word for word in case["error"] if word not in first.message] == [], first
+        assert not first.found, "a file that is refused leaves nothing under the final name"
+    else:
+        assert first.status == 0, first
+        assert list(first.found) == [documents.canonical(documents.parse(text)) for text in case["documents"]]
+    assert verdicts == [first] * len(verdicts)
+
+
+def test_a_cell_longer_than_the_csv_modules_limit_comes_over(dsync: Dsync) -> None:
+    text = "x" * 140_000
+    (dsync.folder / "large.csv").write_text(f"id,name\n1,{text}\n2,b\n")
+    dsync("large.csv", "large.bson")
+    found = [documents.canonical(each) for each in oracle.documents((dsync.folder / "large.bson").read_bytes())]
+    assert found == [documents.canonical({"_id": "1", "name": text}), documents.canonical({"_id": "2", "name": "b"})]
+
+
+def test_every_bad_file_has_a_case_and_every_case_a_file() -> None:
+    assert {case["file"] for case in CASES} | {"cases.yaml"} == {path.name for path in FOLDER.iterdir()}
