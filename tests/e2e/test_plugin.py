@@ -42,7 +42,7 @@ class Count(Connector):
         self.numbers = range(options.get("start", 0), options.get("start", 0) + int(number))
 
     async def GetInfo(self, request):
-        source = wire.Capabilities.Source(supported_data_types=[wire.BSON], multi_namespace_plan=True, default_plan=True)
+        source = wire.Capabilities.Source(supported_data_types=[wire.BSON], default_plan=True)
         return wire.GetInfoResponse(id="count", db_type="count", capabilities=wire.Capabilities(source=source))
 
     async def GetNamespaceMetadata(self, request):
@@ -55,6 +55,8 @@ class Count(Connector):
         return wire.ListDataResponse(data=[bson.encode({"_id": n}) for n in self.numbers])
 '''
 
+WHEEL = "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+
 
 @pytest.fixture
 def installed(tmp_path: Path, dsync: Dsync) -> Dsync:
@@ -63,7 +65,7 @@ def installed(tmp_path: Path, dsync: Dsync) -> Dsync:
     files = {
         "dsync_count.py": textwrap.dedent(MODULE),
         "dsync_count-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: dsync-count\nVersion: 1.0\n",
-        "dsync_count-1.0.dist-info/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        "dsync_count-1.0.dist-info/WHEEL": WHEEL,
         "dsync_count-1.0.dist-info/entry_points.txt": "[dsync.connectors]\ncount = dsync_count:SPEC\n",
     }
     with zipfile.ZipFile(wheel, "w") as archive:
