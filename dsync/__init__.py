@@ -1,0 +1,1 @@
+"""Migrates data between stores and keeps it in sync."""

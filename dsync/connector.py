@@ -49,7 +49,9 @@ class Connector:
         """What the store is and can do; the same in every process."""
         raise self._lacks("GetInfo")
 
-    async def GetNamespaceMetadata(self, request: wire.GetNamespaceMetadataRequest) -> wire.GetNamespaceMetadataResponse:
+    async def GetNamespaceMetadata(
+        self, request: wire.GetNamespaceMetadataRequest
+    ) -> wire.GetNamespaceMetadataResponse:
         """What is known of a namespace, under the name that GeneratePlan or WriteData uses; one that is not there has 0 documents."""
         raise self._lacks("GetNamespaceMetadata")
 

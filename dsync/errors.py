@@ -10,6 +10,7 @@ DsyncError                  something failed for good                           
 ├── CursorError             a cursor is not this connector's, or is outdated      exit 1  INVALID_ARGUMENT
 ├── GapError                a decision is needed: the position is lost            exit 7  OUT_OF_RANGE
 ├── LimitError              a decision is needed: a limit was reached             exit 7  ABORTED by choice
+├── StateError              the state cannot be read or written                   exit 1  DATA_LOSS
 ├── DifferencesError        verification found differences                        exit 4
 ├── SetAsideError           finished, but documents were set aside                exit 6
 ├── HeldError               another run holds the flow                            exit 8
@@ -93,6 +94,12 @@ class LimitError(DsyncError):
 
     exit_status = 7
     status = "FAILED_PRECONDITION"
+
+
+class StateError(DsyncError):
+    """The state is damaged, unreadable or of a newer version; it is left as it is."""
+
+    status = "DATA_LOSS"
 
 
 class DifferencesError(DsyncError):

@@ -96,7 +96,7 @@ def _load(target: str) -> ConnectorSpec:
 def _load_entry_point(point: EntryPoint) -> ConnectorSpec:
     try:
         spec: ConnectorSpec = point.load()
-    except Exception as error:  # noqa: BLE001 - somebody else's module may fail in any way
+    except Exception as error:
         raise UsageError(
             f"the connector {point.name!r} of {point.value!r} cannot be loaded: {type(error).__name__}: {error}",
             remedy="reinstall the package that brings it",

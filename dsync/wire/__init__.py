@@ -1,5 +1,7 @@
 """The interface's messages, generated from `proto/adiom/v1`, under short names."""
 
+from typing import TypeAlias
+
 from dsync.wire.gen.adiom.v1.messages_pb2 import (
     BsonValue,
     Capabilities,
@@ -29,6 +31,9 @@ from dsync.wire.gen.adiom.v1.messages_pb2 import (
     WriteUpdatesRequest,
     WriteUpdatesResponse,
 )
+
+# A value of DataType.
+Type: TypeAlias = DataType.ValueType
 
 BSON = DataType.DATA_TYPE_MONGO_BSON
 JSON_ID = DataType.DATA_TYPE_JSON_ID
@@ -67,6 +72,7 @@ __all__ = [
     "StreamLSNResponse",
     "StreamUpdatesRequest",
     "StreamUpdatesResponse",
+    "Type",
     "Update",
     "UpdateType",
     "UpdatesPartition",

@@ -84,8 +84,11 @@ class PlannedPartition(google.protobuf.message.Message):
 
     NUMBER_FIELD_NUMBER: builtins.int
     PARTITION_FIELD_NUMBER: builtins.int
+    DESTINATION_FIELD_NUMBER: builtins.int
     number: builtins.int
     """Its place in the plan, from 0."""
+    destination: builtins.str
+    """The destination's name for the partition's namespace."""
     @property
     def partition(self) -> dsync.wire.gen.adiom.v1.messages_pb2.Partition: ...
     def __init__(
@@ -93,24 +96,23 @@ class PlannedPartition(google.protobuf.message.Message):
         *,
         number: builtins.int = ...,
         partition: dsync.wire.gen.adiom.v1.messages_pb2.Partition | None = ...,
+        destination: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["partition", b"partition"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["number", b"number", "partition", b"partition"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["destination", b"destination", "number", b"number", "partition", b"partition"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___PlannedPartition: typing_extensions.TypeAlias = PlannedPartition
 
 @typing.final
 class Step(google.protobuf.message.Message):
-    """One piece of work: go on from the checkpoint until the budget is spent or the partition ends."""
+    """One piece of work: go on from the checkpoint until a budget is spent or the partition ends."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     PLANNED_FIELD_NUMBER: builtins.int
     CHECKPOINT_FIELD_NUMBER: builtins.int
-    BUDGET_BYTES_FIELD_NUMBER: builtins.int
-    budget_bytes: builtins.int
     @property
     def planned(self) -> Global___PlannedPartition: ...
     @property
@@ -120,11 +122,63 @@ class Step(google.protobuf.message.Message):
         *,
         planned: Global___PlannedPartition | None = ...,
         checkpoint: Global___Checkpoint | None = ...,
-        budget_bytes: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["checkpoint", b"checkpoint", "planned", b"planned"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["budget_bytes", b"budget_bytes", "checkpoint", b"checkpoint", "planned", b"planned"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["checkpoint", b"checkpoint", "planned", b"planned"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___Step: typing_extensions.TypeAlias = Step
+
+@typing.final
+class StepResult(google.protobuf.message.Message):
+    """What a step came to. The checkpoint holds even where the step failed."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CHECKPOINT_FIELD_NUMBER: builtins.int
+    FAILURE_FIELD_NUMBER: builtins.int
+    @property
+    def checkpoint(self) -> Global___Checkpoint: ...
+    @property
+    def failure(self) -> Global___Failure: ...
+    def __init__(
+        self,
+        *,
+        checkpoint: Global___Checkpoint | None = ...,
+        failure: Global___Failure | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_failure", b"_failure", "checkpoint", b"checkpoint", "failure", b"failure"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_failure", b"_failure", "checkpoint", b"checkpoint", "failure", b"failure"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__failure: typing_extensions.TypeAlias = typing.Literal["failure"]
+    _WhichOneofArgType__failure: typing_extensions.TypeAlias = typing.Literal["_failure", b"_failure"]
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__failure) -> _WhichOneofReturnType__failure | None: ...
+
+Global___StepResult: typing_extensions.TypeAlias = StepResult
+
+@typing.final
+class Failure(google.protobuf.message.Message):
+    """An error of dsync.errors on its way between processes."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: builtins.int
+    MESSAGE_FIELD_NUMBER: builtins.int
+    REMEDY_FIELD_NUMBER: builtins.int
+    kind: builtins.str
+    """The name of its class."""
+    message: builtins.str
+    remedy: builtins.str
+    def __init__(
+        self,
+        *,
+        kind: builtins.str = ...,
+        message: builtins.str = ...,
+        remedy: builtins.str = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["kind", b"kind", "message", b"message", "remedy", b"remedy"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___Failure: typing_extensions.TypeAlias = Failure

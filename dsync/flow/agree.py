@@ -1,0 +1,56 @@
+"""Agrees, before anything is touched, on what both ends can do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dsync import wire
+from dsync.connector import Connector
+from dsync.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """What a run of this pair does: the source is asked for `native`, the sink gets `type`."""
+
+    source: wire.GetInfoResponse
+    destination: wire.GetInfoResponse
+    native: wire.Type
+    type: wire.Type
+
+    @property
+    def sink(self) -> wire.Capabilities.Sink:
+        """The destination's capabilities."""
+        return self.destination.capabilities.sink
+
+
+async def agree(source: Connector, destination: Connector) -> Agreement:
+    """Raises UsageError with the reason where the pair cannot work."""
+    source_info = await source.GetInfo(wire.GetInfoRequest())
+    destination_info = await destination.GetInfo(wire.GetInfoRequest())
+    if not source_info.capabilities.HasField("source"):
+        raise UsageError(f"{source_info.db_type!r} cannot be read from", remedy="use it as the destination")
+    if not destination_info.capabilities.HasField("sink"):
+        raise UsageError(f"{destination_info.db_type!r} cannot be written to", remedy="use it as the source")
+    native, target = choose_types(
+        source_info.capabilities.source.supported_data_types, destination_info.capabilities.sink.supported_data_types
+    )
+    return Agreement(source_info, destination_info, native, target)
+
+
+def choose_types(offered: Sequence[wire.Type], taken: Sequence[wire.Type]) -> tuple[wire.Type, wire.Type]:
+    """(what to ask the source for, what to give the sink): the shared type that both prefer most, else a conversion.
+
+    Both lists are in the order of preference. Raises UsageError where a side knows none of dsync's types.
+    """
+    known = (wire.BSON, wire.JSON_ID, wire.EXTENDED_JSON)
+    ours, theirs = [t for t in offered if t in known], [t for t in taken if t in known]
+    if not ours or not theirs:
+        side = "source offers" if not ours else "destination takes"
+        raise UsageError(f"the {side} no data type that dsync knows", remedy="use a newer version of the connector")
+    shared = [t for t in ours if t in theirs]
+    if shared:
+        best = min(shared, key=lambda t: ours.index(t) + theirs.index(t))
+        return best, best
+    return ours[0], theirs[0]

@@ -1,0 +1,151 @@
+"""Copies a plan: copiers draw partitions, hand step after step to workers, and keep every checkpoint."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+
+from dsync.errors import DsyncError, decisive
+from dsync.progress import Tracker
+from dsync.state import Progress, State
+from dsync.wire.gen.dsync.v1.flow_pb2 import Checkpoint, PlannedPartition, Step
+from dsync.workers.here import Worker, WorkerDied, to_error
+from dsync.workers.team import Team
+
+logger = logging.getLogger(__name__)
+
+# Seconds: checkpoints are committed together when this much time has passed. What a kill costs beyond a step.
+COMMIT_SECONDS = 0.1
+# Seconds that steps get to come to their end after a stop was asked for.
+DRAIN_SECONDS = 4.0
+
+
+class Copy:
+    """The copy of one plan.
+
+    `finish(destination namespace)` is awaited once all partitions of a namespace are done; `first_write(namespace)` before
+    the first checkpoint of a namespace that has documents is saved. After a failure no new step begins, those under way end
+    and are saved.
+    """
+
+    def __init__(
+        self,
+        flow_id: str,
+        plan: Sequence[Progress],
+        state: State,
+        team: Team,
+        tracker: Tracker,
+        stop: asyncio.Event,
+        first_write: Callable[[str], Awaitable[None]],
+        finish: Callable[[str], Awaitable[None]],
+    ) -> None:
+        self.flow_id = flow_id
+        self.plan = plan
+        self.state = state
+        self.team = team
+        self.tracker = tracker
+        self.stop = stop
+        self.first_write = first_write
+        self.finish = finish
+        self.errors: list[DsyncError] = []
+        self._todo = iter([progress for progress in plan if not progress.checkpoint.done])
+        self._open = Counter(p.planned.destination for p in plan if not p.checkpoint.done)
+        self._seen: set[str] = set()
+        self._unsaved: dict[int, Checkpoint] = {}
+        self._saved_at = 0.0
+
+    async def run(self, copiers: int) -> None:
+        """Copies with so many partitions at a time, until all is done, something failed or `stop` is set.
+
+        Raises the failure that decides. Returns with `stop` set when it was stopped; what is saved is right in every case.
+        """
+        for name in sorted({progress.planned.destination for progress in self.plan} - set(self._open)):
+            await self._finish(name)
+        tasks = [asyncio.create_task(self._copier()) for _ in range(copiers)]
+        drain = asyncio.create_task(self._cut_short(tasks))
+        try:
+            await asyncio.gather(*tasks)
+        except asyncio.CancelledError:
+            if not self.stop.is_set():
+                raise
+        finally:
+            drain.cancel()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self._commit()
+        if self.errors:
+            raise decisive(self.errors)
+
+    async def _cut_short(self, tasks: Sequence[asyncio.Task[None]]) -> None:
+        await self.stop.wait()
+        await asyncio.sleep(DRAIN_SECONDS)
+        for task in tasks:
+            task.cancel()
+
+    def remaining(self) -> int:
+        """Partitions that are not done."""
+        return self._open.total()
+
+    @property
+    def _ending(self) -> bool:
+        return self.stop.is_set() or bool(self.errors)
+
+    async def _copier(self) -> None:
+        worker = self.team.join()
+        try:
+            while not self._ending:
+                progress = next(self._todo, None)
+                if progress is None:
+                    break
+                worker = await self._copy_partition(worker, progress.planned, progress.checkpoint)
+        except DsyncError as error:
+            self.errors.append(error)
+        finally:
+            self.team.leave(worker)
+
+    async def _copy_partition(self, worker: Worker, planned: PlannedPartition, at: Checkpoint) -> Worker:
+        while not at.done and not self._ending:
+            worker = self.team.balance(worker)
+            try:
+                result = await worker.step(Step(planned=planned, checkpoint=at))
+            except WorkerDied:
+                logger.warning("a worker process ended unexpectedly; its steps are taken again elsewhere")
+                worker = self.team.replace(worker)
+                continue
+            await self._keep(planned, at, result.checkpoint)
+            at = result.checkpoint
+            if result.HasField("failure"):
+                raise to_error(result.failure)
+        if at.done:
+            await self._end_partition(planned.destination)
+        return worker
+
+    async def _keep(self, planned: PlannedPartition, before: Checkpoint, after: Checkpoint) -> None:
+        name = planned.destination
+        if name not in self._seen and any(written.documents for written in after.written):
+            self._seen.add(name)
+            await self.first_write(name)
+        self._unsaved[planned.number] = after
+        self.tracker.advance(name, before, after)
+        now = asyncio.get_running_loop().time()
+        if now - self._saved_at >= COMMIT_SECONDS:
+            self._saved_at = now
+            await self._commit()
+
+    async def _commit(self) -> None:
+        if self._unsaved:
+            unsaved, self._unsaved = self._unsaved, {}
+            await self.state.save(self.flow_id, unsaved)
+
+    async def _end_partition(self, name: str) -> None:
+        self._open[name] -= 1
+        if not self._open[name]:
+            await self._finish(name)
+
+    async def _finish(self, name: str) -> None:
+        await self._commit()
+        await self.finish(name)
+        self.tracker.namespaces[name].finished = True

@@ -1,0 +1,85 @@
+"""Which flow a run belongs to, and whether it is still the same."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from dsync.endpoint import Endpoint
+from dsync.errors import UsageError
+from dsync.flow.agree import Agreement
+from dsync.settings import Settings
+from dsync.state import Flow
+
+# Of documents, where the sink has no wish.
+BATCH_BYTES = 4 << 20
+
+
+def flow_id(source: str, destination: str, name: str) -> str:
+    """16 hexadecimal digits from the identities of the ends and the flow's name."""
+    return hashlib.blake2b(f"{source}\0{destination}\0{name}".encode(), digest_size=8).hexdigest()
+
+
+def make_flow(agreement: Agreement, source: Endpoint, destination: Endpoint, settings: Settings) -> Flow:
+    """The flow of a run, as if it began now."""
+    name = settings.flow or str(settings.selection)
+    ends = agreement.source.id, agreement.destination.id
+    return Flow(
+        id=flow_id(*ends, name),
+        name=name,
+        source=ends[0],
+        destination=ends[1],
+        settings={
+            "namespace": str(settings.selection),
+            "source": source.lasting_options(),
+            "destination": destination.lasting_options(),
+        },
+        batch=batch_measures(agreement, settings),
+    )
+
+
+def batch_measures(agreement: Agreement, settings: Settings) -> dict[str, int]:
+    """How the flow's batches are cut: types, bytes, documents. A rate limit makes them small enough for about one a second."""
+    documents = settings.writer_batch_size
+    if settings.write_rate_limit:
+        documents = max(1, min(documents, int(settings.write_rate_limit)))
+    return {
+        "native": agreement.native,
+        "type": agreement.type,
+        "bytes": agreement.sink.preferred_batch_bytes or BATCH_BYTES,
+        "documents": documents,
+    }
+
+
+def refuse_changed_settings(known: dict[str, Any], asked: dict[str, Any]) -> None:
+    """Raises UsageError that names the first option in which an unfinished flow differs from what is asked for now."""
+    for name, before, now in _differences(known, asked):
+        raise UsageError(
+            f"{name} is {_shown(now)} now, but the unfinished flow was begun with {_shown(before)}",
+            remedy="give the same options to go on, start over with --restart, or begin another with --flow NAME",
+        )
+
+
+def _differences(known: dict[str, Any], asked: dict[str, Any]) -> list[tuple[str, Any, Any]]:
+    flat_known, flat_asked = _flat(known), _flat(asked)
+    names = sorted({*flat_known, *flat_asked})
+    return [(n, flat_known.get(n), flat_asked.get(n)) for n in names if flat_known.get(n) != flat_asked.get(n)]
+
+
+def _flat(settings: dict[str, Any]) -> dict[str, Any]:
+    """Option names as they are typed -> values as JSON keeps them."""
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        if isinstance(value, dict):
+            flat |= {f"the {key}'s --{name.replace('_', '-')}": _plain(item) for name, item in value.items()}
+        else:
+            flat["--" + key.replace("_", "-")] = _plain(value)
+    return flat
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _shown(value: Any) -> str:
+    return "not given" if value in (None, "") else repr(value)

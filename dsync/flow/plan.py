@@ -1,0 +1,128 @@
+"""Plans a copy: which partitions go where, and whether the destination may be written to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from dsync import wire
+from dsync.connector import Connector
+from dsync.errors import GapError, UnimplementedError, UsageError
+from dsync.namespaces import Selection
+from dsync.state import Flow
+from dsync.wire.gen.dsync.v1.flow_pb2 import PlannedPartition
+
+# Questions about namespaces that are under way at once.
+CONCURRENT_QUESTIONS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The partitions of a copy and what it leaves out."""
+
+    partitions: list[PlannedPartition] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def destinations(self) -> list[str]:
+        """The destination's namespaces, in the order of the plan."""
+        return list(dict.fromkeys(planned.destination for planned in self.partitions))
+
+
+async def make_plan(
+    source: Connector, capabilities: wire.Capabilities.Source, selection: Selection, *, merge: bool = False
+) -> Plan:
+    """Asks the source, as it likes to be asked, and applies the selection.
+
+    Raises UsageError where the source must be told what to copy, where nothing is left to copy, and where two namespaces
+    would become one unless `merge` asks for that.
+    """
+    names = selection.names
+    if not names and not capabilities.default_plan:
+        raise UsageError("this source does not say what it holds", remedy="name what to copy with --namespace")
+    questions = [names] if capabilities.multi_namespace_plan or len(names) < 2 else [[name] for name in names]
+    answers = [await source.GeneratePlan(wire.GeneratePlanRequest(namespaces=q, initial_sync=True)) for q in questions]
+    found = [partition for answer in answers for partition in answer.partitions]
+    kept = [partition for partition in found if not selection.excludes(partition.namespace)]
+    if found and not kept:
+        raise UsageError("--exclude leaves nothing to copy", remedy="exclude less")
+    planned = [
+        PlannedPartition(number=number, partition=partition, destination=selection.destination(partition.namespace))
+        for number, partition in enumerate(kept)
+    ]
+    if not merge:
+        refuse_merging(planned)
+    return Plan(planned, [warning for answer in answers for warning in answer.warnings])
+
+
+def refuse_merging(partitions: Iterable[PlannedPartition]) -> None:
+    """Raises UsageError where two source namespaces have one destination."""
+    origins: dict[str, str] = {}
+    for planned in partitions:
+        source = origins.setdefault(planned.destination, planned.partition.namespace)
+        if source != planned.partition.namespace:
+            raise UsageError(
+                f"{source!r} and {planned.partition.namespace!r} would both be written to {planned.destination!r}",
+                remedy="map them to different names with --namespace, or ask for it with --merge-namespaces",
+            )
+
+
+async def describe(sink: Connector, names: Sequence[str]) -> dict[str, wire.GetNamespaceMetadataResponse]:
+    """What the destination says of each namespace; nothing of any where it cannot."""
+    turn = asyncio.Semaphore(CONCURRENT_QUESTIONS)
+
+    async def ask(name: str) -> wire.GetNamespaceMetadataResponse:
+        async with turn:
+            return await sink.GetNamespaceMetadata(wire.GetNamespaceMetadataRequest(namespace=name))
+
+    try:
+        answers = await asyncio.gather(*map(ask, names))
+    except UnimplementedError:
+        return {}
+    return dict(zip(names, answers, strict=True))
+
+
+async def refuse_same_data(source: Connector, plan: Plan, found: dict[str, wire.GetNamespaceMetadataResponse]) -> None:
+    """Raises UsageError where a namespace would be copied onto itself, by whatever name either end goes."""
+    existing = {planned.partition.namespace for planned in plan.partitions if found[planned.destination].identity}
+    origins = await describe(source, sorted(existing)) if existing else {}
+    for planned in plan.partitions:
+        origin = origins.get(planned.partition.namespace)
+        if origin and origin.identity and origin.identity == found[planned.destination].identity:
+            raise UsageError(
+                f"{planned.partition.namespace!r} would be copied onto itself",
+                remedy="give another destination, or another name with --namespace OLD:NEW",
+            )
+
+
+def admit(
+    flow: Flow, found: dict[str, wire.GetNamespaceMetadataResponse], *, keyed: bool, overwrite: bool
+) -> list[str]:
+    """Whether a fresh copy may write to the namespaces as they were found; answers warnings.
+
+    Keyed namespaces are merged into. Raises UsageError for any other that exists and was not written by this flow.
+    """
+    warnings = []
+    for name, metadata in found.items():
+        if metadata.flow == flow.id or not (metadata.exists or metadata.count):
+            continue
+        if keyed and metadata.count and flow.generation == 1:
+            warnings.append(f"{name} held {metadata.count:,} documents before; those with other ids stay")
+        elif not keyed and not overwrite:
+            raise UsageError(
+                f"the destination already has {name!r}, which this flow did not write",
+                remedy="choose another destination, or replace it with --overwrite",
+            )
+    return warnings
+
+
+def refuse_changed(flow: Flow, found: dict[str, wire.GetNamespaceMetadataResponse]) -> None:
+    """Raises GapError where a namespace that an unfinished flow has written to was dropped or made anew since."""
+    for name, known in flow.namespaces.items():
+        identity = known.get("identity", "")
+        if identity and name in found and found[name].identity != identity:
+            raise GapError(
+                f"{name!r} was dropped or made anew at the destination since this flow began",
+                remedy="copy everything again with --restart",
+            )

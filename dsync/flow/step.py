@@ -1,0 +1,142 @@
+"""One step of a copy: from a checkpoint, batch after batch, until the budget is spent or the partition ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from dataclasses import dataclass
+
+from dsync import wire
+from dsync.connector import Connector
+from dsync.errors import DsyncError
+from dsync.flow.gauge import Gauge
+from dsync.wire.gen.dsync.v1.flow_pb2 import Checkpoint, PlannedPartition, Step, Written
+
+
+@dataclass(frozen=True, slots=True)
+class StepSettings:
+    """What all steps of a flow have in common. The batch's measures belong to the flow: a resumed run cuts the same batches."""
+
+    flow: str
+    type: wire.Type
+    batch_bytes: int
+    batch_documents: int
+    # Batches of one partition that may be under way at once.
+    in_flight: int = 2
+    # A step ends at the first batch after this many bytes or seconds. Short enough to save often and to stop soon, long enough
+    # to cost nothing (measured: from 30 ms up).
+    budget_bytes: int = 32 << 20
+    budget_seconds: float = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Documents for the sink, and where the partition goes on after them."""
+
+    request: wire.WriteDataRequest
+    documents: int
+    bytes: int
+    after: Checkpoint
+
+
+class StepFailed(Exception):
+    """Carries how far a failed step came; `__cause__` is the failure."""
+
+    def __init__(self, reached: Checkpoint) -> None:
+        super().__init__()
+        self.reached = reached
+
+
+async def run_step(source: Connector, sink: Connector, settings: StepSettings, gauge: Gauge, step: Step) -> Checkpoint:
+    """Copies on from the step's checkpoint; everything before the answered checkpoint is durable in the sink.
+
+    Raises StepFailed, caused by the error, with the checkpoint that was reached in spite of it.
+    """
+    writes: deque[tuple[asyncio.Task[None], Checkpoint]] = deque()
+    durable = read = step.checkpoint
+    end = asyncio.get_running_loop().time() + settings.budget_seconds
+    spent = 0
+    try:
+        while not read.done and spent < settings.budget_bytes and asyncio.get_running_loop().time() < end:
+            batch = await read_batch(source, settings, step.planned, read)
+            read = batch.after
+            spent += batch.bytes
+            await gauge.enter(batch.bytes)
+            writes.append((asyncio.create_task(_write(sink, batch, gauge)), read))
+            while len(writes) >= settings.in_flight:
+                durable = await _settle_oldest(writes)
+        while writes:
+            durable = await _settle_oldest(writes)
+    except DsyncError as error:
+        with contextlib.suppress(DsyncError):
+            while writes:
+                durable = await _settle_oldest(writes)
+        raise StepFailed(durable) from error
+    finally:
+        await _abandon([task for task, _ in writes])
+    return durable
+
+
+async def _settle_oldest(writes: deque[tuple[asyncio.Task[None], Checkpoint]]) -> Checkpoint:
+    """Checkpoints follow in the order of the batches, whichever write ends first."""
+    task, after = writes[0]
+    await task
+    writes.popleft()
+    return after
+
+
+async def _write(sink: Connector, batch: Batch, gauge: Gauge) -> None:
+    try:
+        if batch.documents:
+            await sink.WriteData(batch.request)
+    finally:
+        gauge.leave(batch.bytes)
+
+
+async def _abandon(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def read_batch(source: Connector, settings: StepSettings, planned: PlannedPartition, at: Checkpoint) -> Batch:
+    """Whole pages up to the batch's bytes or documents, or the end of the partition: never by time, so always the same batch."""
+    request = wire.WriteDataRequest(namespace=planned.destination, type=settings.type)
+    cursor, documents, size = at.cursor, 0, 0
+    while True:
+        page = await source.ListData(
+            wire.ListDataRequest(partition=planned.partition, type=settings.type, cursor=cursor)
+        )
+        if page.data:
+            request.data.extend(page.data)
+            documents += len(page.data)
+            size += sum(map(len, page.data))
+        cursor = page.next_cursor
+        # a source and a sink that never suspend must not hold the loop
+        await asyncio.sleep(0)
+        if not cursor or size >= settings.batch_bytes or documents >= settings.batch_documents:
+            break
+    written = _written(at, planned.destination)
+    request.write_id = f"{settings.flow}/{planned.number:05d}/{written.batches}/{planned.destination}"
+    return Batch(request, documents, size, _advanced(at, cursor, written, documents, size))
+
+
+def _written(at: Checkpoint, namespace: str) -> Written:
+    for written in at.written:
+        if written.namespace == namespace:
+            return written
+    return Written(namespace=namespace)
+
+
+def _advanced(at: Checkpoint, cursor: bytes, written: Written, documents: int, size: int) -> Checkpoint:
+    after = Checkpoint(cursor=cursor, done=not cursor, read=at.read + documents)
+    after.written.extend(other for other in at.written if other.namespace != written.namespace)
+    after.written.add(
+        namespace=written.namespace,
+        batches=written.batches + (1 if documents else 0),
+        documents=written.documents + documents,
+        bytes=written.bytes + size,
+    )
+    return after

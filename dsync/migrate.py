@@ -1,0 +1,260 @@
+"""The whole story of a run, top to bottom: open both ends, agree, plan, copy, close."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+
+from dsync import wire
+from dsync.connector import Connector
+from dsync.endpoint import Endpoint
+from dsync.errors import DataError, GapError, NotFoundError, UnimplementedError
+from dsync.flow import budget
+from dsync.flow.agree import Agreement, agree
+from dsync.flow.copy import Copy
+from dsync.flow.ends import Assignment, Wrapping, wrap_sink, wrap_source
+from dsync.flow.gauge import Gauge
+from dsync.flow.identity import make_flow, refuse_changed_settings
+from dsync.flow.plan import Plan, admit, describe, make_plan, refuse_changed, refuse_same_data
+from dsync.flow.step import StepSettings
+from dsync.progress import Tracker
+from dsync.settings import Settings
+from dsync.state import Flow, Progress, State, open_state
+from dsync.workers.here import Here
+from dsync.workers.process import Process
+from dsync.workers.team import Team
+
+logger = logging.getLogger(__name__)
+
+
+async def migrate(
+    source: Endpoint | Connector,
+    destination: Endpoint | Connector,
+    settings: Settings | None = None,
+    *,
+    tracker: Tracker | None = None,
+    stop: asyncio.Event | None = None,
+) -> Tracker:
+    """Copies everything that the settings select; running it again goes on where an unfinished run ended.
+
+    Connectors that are given as objects are used as they are, in this process, and are opened and closed here. Returns when the
+    copy is complete and published, or when `stop` is set and everything that was begun is saved. Raises a DsyncError otherwise.
+    """
+    run = Run(source, destination, settings or Settings(), tracker or Tracker(), stop or asyncio.Event())
+    async with run.opened():
+        await run.settle()
+        await run.copy()
+    run.tracker.ended = time.monotonic()
+    return run.tracker
+
+
+async def preview(
+    source: Endpoint | Connector, destination: Endpoint | Connector, settings: Settings
+) -> tuple[Agreement, Plan, list[str]]:
+    """What a fresh run would do, with warnings; touches nothing. Raises what would refuse it."""
+    run = Run(source, destination, replace(settings, metadata="memory:"), Tracker(), asyncio.Event())
+    async with run.opened():
+        await run.settle()
+        return run.agreement, Plan([progress.planned for progress in run.plan]), run.tracker.warnings
+
+
+@dataclass(slots=True, init=False)
+class Run:
+    """One run between two ends; its attributes come to be from top to bottom."""
+
+    source_end: Endpoint | Connector
+    destination_end: Endpoint | Connector
+    settings: Settings
+    tracker: Tracker
+    stop: asyncio.Event
+    state: State
+    source: Connector
+    sink: Connector
+    agreement: Agreement
+    flow: Flow
+    resumed: bool
+    plan: list[Progress]
+
+    def __init__(
+        self,
+        source: Endpoint | Connector,
+        destination: Endpoint | Connector,
+        settings: Settings,
+        tracker: Tracker,
+        stop: asyncio.Event,
+    ) -> None:
+        self.source_end = source
+        self.destination_end = destination
+        self.settings = settings
+        self.tracker = tracker
+        self.stop = stop
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[None]:
+        """The state and both ends, open."""
+        async with (
+            open_state(self.settings.metadata) as self.state,
+            _connector(self.source_end) as self.source,
+            _connector(self.destination_end) as self.sink,
+        ):
+            yield
+
+    async def settle(self) -> None:
+        """Agrees on what this run is: a new flow, the next generation of one, or the rest of an unfinished one."""
+        self.agreement = await agree(self.source, self.sink)
+        asked = make_flow(self.agreement, _described(self.source_end), _described(self.destination_end), self.settings)
+        await self.state.lock(asked.id)
+        known = await self.state.flow(asked.id)
+        self.resumed = known is not None and known.status == "copying" and not self.settings.restart
+        if known is not None and self.resumed:
+            refuse_changed_settings(known.settings, asked.settings)
+            self.flow = known
+        else:
+            self.flow = replace(asked, generation=known.generation + 1) if known else asked
+        self._wrap()
+        await (self._resume() if self.resumed else self._begin())
+
+    def _wrap(self) -> None:
+        wrapping = self._wrapping()
+        self.source = wrap_source(self.source, wrapping)
+        self.sink = wrap_sink(self.sink, wrapping)
+
+    def _wrapping(self) -> Wrapping:
+        return Wrapping(
+            native=wire.Type(self.flow.batch["native"]),
+            type=wire.Type(self.flow.batch["type"]),
+            retry_for=self.settings.retry_for,
+            rate=self.settings.write_rate_limit,
+        )
+
+    async def _begin(self) -> None:
+        settings = self.settings
+        capabilities = self.agreement.source.capabilities.source
+        plan = await make_plan(self.source, capabilities, settings.selection, merge=settings.merge_namespaces)
+        found = await describe(self.sink, plan.destinations)
+        if found:
+            await refuse_same_data(self.source, plan, found)
+        keyed = self.agreement.sink.keyed
+        for warning in [*plan.warnings, *admit(self.flow, found, keyed=keyed, overwrite=settings.overwrite)]:
+            self.tracker.warn(warning)
+        self.flow.namespaces = {name: {"empty": not found[name].count} for name in found}
+        await self.state.begin(self.flow, plan.partitions)
+        await self._take_plan()
+
+    async def _resume(self) -> None:
+        await self._take_plan()
+        names = list(dict.fromkeys(progress.planned.destination for progress in self.plan))
+        refuse_changed(self.flow, await describe(self.sink, names))
+        done, total = self.tracker.partitions
+        logger.info("going on with flow %s: %d of %d partitions were done", self.flow.id, done, total)
+
+    async def _take_plan(self) -> None:
+        self.plan = await self.state.partitions(self.flow.id)
+        self.tracker.plan(self.plan)
+
+    async def copy(self) -> None:
+        """Copies what is left of the plan and publishes each namespace when it is complete."""
+        self.tracker.stage = "copying"
+        settings = self.settings
+        memory = settings.memory_limit or budget.default_memory_limit()
+        # a rate holds for all processes together, and one is enough for any that is worth a limit
+        several = self._in_other_processes() and not settings.write_rate_limit
+        count = min(budget.processes(memory, settings.workers), settings.copiers) if several else 1
+        gauge_bytes = budget.gauge_bytes(memory, count)
+        steps = self._step_settings()
+        team = Team(Here(self.source, self.sink, steps, Gauge(gauge_bytes)))
+        job = Copy(
+            self.flow.id,
+            self.plan,
+            self.state,
+            team,
+            self.tracker,
+            self.stop,
+            self._first_write,
+            self._finish_namespace,
+        )
+        growth = asyncio.create_task(team.grow(count, lambda: self._process(steps, gauge_bytes), job.remaining))
+        try:
+            await job.run(settings.copiers)
+        finally:
+            growth.cancel()
+            await asyncio.gather(growth, return_exceptions=True)
+            await team.close()
+        if not self.stop.is_set() or not job.remaining():
+            await self._complete()
+
+    def _in_other_processes(self) -> bool:
+        return isinstance(self.source_end, Endpoint) and isinstance(self.destination_end, Endpoint)
+
+    def _step_settings(self) -> StepSettings:
+        batch = self.flow.batch
+        return StepSettings(
+            flow=self.flow.id,
+            type=wire.Type(batch["type"]),
+            batch_bytes=batch["bytes"],
+            batch_documents=batch["documents"],
+        )
+
+    def _process(self, steps: StepSettings, gauge_bytes: int) -> Process:
+        assert isinstance(self.source_end, Endpoint) and isinstance(self.destination_end, Endpoint)
+        assignment = Assignment(self.source_end, self.destination_end, self._wrapping(), steps, gauge_bytes)
+        return Process(assignment, self.state.inherited)
+
+    async def _first_write(self, name: str) -> None:
+        """Remembers what a namespace is, so that one made anew under the flow is noticed."""
+        known = self.flow.namespaces.setdefault(name, {})
+        if "identity" not in known:
+            found = await describe(self.sink, [name])
+            known["identity"] = found[name].identity if found else ""
+            await self.state.update(self.flow)
+
+    async def _finish_namespace(self, name: str) -> None:
+        plan = await self.state.partitions(self.flow.id)
+        parts = []
+        for progress in plan:
+            count = sum(w.batches for w in progress.checkpoint.written if w.namespace == name)
+            if count:
+                partition = f"{progress.planned.number:05d}"
+                parts.append(wire.FinishNamespaceRequest.Part(partition=partition, count=count))
+        request = wire.FinishNamespaceRequest(namespace=name, flow=self.flow.id, parts=parts)
+        try:
+            await self.sink.FinishNamespace(request)
+        except UnimplementedError:
+            logger.debug("%s has nothing to finish", self.agreement.destination.db_type)
+        except NotFoundError as error:
+            raise GapError(
+                f"what was written to {name!r} is no longer there: {error.message}",
+                remedy="copy everything again with --restart",
+            ) from error
+        await self._refuse_duplicates(name)
+
+    async def _refuse_duplicates(self, name: str) -> None:
+        """Fewer documents than were written to an empty namespace means that some had the same id."""
+        if not (self.agreement.sink.keyed and self.flow.namespaces.get(name, {}).get("empty")):
+            return
+        metadata = (await describe(self.sink, [name]))[name]
+        documents = self.tracker.namespaces[name].documents
+        if metadata.count_unknown or metadata.count >= documents or self.settings.duplicates == "last":
+            return
+        raise DataError(
+            f"{name!r} has {metadata.count:,} documents after {documents:,} were written: some had the same id",
+            remedy="give every document an id of its own, or keep one of each with --duplicates last",
+        )
+
+    async def _complete(self) -> None:
+        self.flow.status = "copied"
+        self.flow.updated = time.time()
+        await self.state.update(self.flow)
+        self.tracker.stage = "done"
+
+
+def _described(end: Endpoint | Connector) -> Endpoint:
+    return end if isinstance(end, Endpoint) else Endpoint(type(end).__name__)
+
+
+def _connector(end: Endpoint | Connector) -> Connector:
+    return end.create() if isinstance(end, Endpoint) else end

@@ -1,0 +1,98 @@
+"""What a run has done so far, and views of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from dsync.state import Progress
+from dsync.wire.gen.dsync.v1.flow_pb2 import Checkpoint
+
+
+@dataclass(slots=True)
+class NamespaceProgress:
+    """A destination namespace: all runs of the flow together, except where it says otherwise."""
+
+    source: str
+    destination: str
+    partitions: int = 0
+    partitions_done: int = 0
+    # Documents expected; 0 where any partition does not know.
+    estimated: int = 0
+    read: int = 0
+    documents: int = 0
+    bytes: int = 0
+    finished: bool = False
+
+
+@dataclass(slots=True)
+class Tracker:
+    """The counters of a run; views read them whenever they like. All times are of the monotonic clock."""
+
+    namespaces: dict[str, NamespaceProgress] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    # What this run itself has copied; the rest was there before it.
+    run_documents: int = 0
+    run_bytes: int = 0
+    stage: str = "planning"
+    started: float = field(default_factory=time.monotonic)
+    ended: float | None = None
+
+    def plan(self, partitions: Iterable[Progress]) -> None:
+        """Takes over the plan with what earlier runs did."""
+        unknown = set()
+        for progress in partitions:
+            planned, checkpoint = progress.planned, progress.checkpoint
+            name = planned.destination
+            at = self.namespaces.setdefault(name, NamespaceProgress(planned.partition.namespace, name))
+            at.partitions += 1
+            at.partitions_done += checkpoint.done
+            at.estimated += planned.partition.estimated_count
+            if not planned.partition.estimated_count:
+                unknown.add(name)
+            self._add(name, checkpoint, Checkpoint(), of_this_run=False)
+        for name in unknown:
+            self.namespaces[name].estimated = 0
+
+    def advance(self, name: str, before: Checkpoint, after: Checkpoint) -> None:
+        """Counts what a step did."""
+        self.namespaces[name].partitions_done += after.done and not before.done
+        self._add(name, after, before, of_this_run=True)
+
+    def _add(self, name: str, after: Checkpoint, before: Checkpoint, *, of_this_run: bool) -> None:
+        at = self.namespaces[name]
+        documents = sum(w.documents for w in after.written) - sum(w.documents for w in before.written)
+        size = sum(w.bytes for w in after.written) - sum(w.bytes for w in before.written)
+        at.read += after.read - before.read
+        at.documents += documents
+        at.bytes += size
+        if of_this_run:
+            self.run_documents += documents
+            self.run_bytes += size
+
+    def warn(self, text: str) -> None:
+        """Keeps a sentence for the summary, once."""
+        if text not in self.warnings:
+            self.warnings.append(text)
+
+    @property
+    def seconds(self) -> float:
+        """How long the run takes or took."""
+        return (self.ended or time.monotonic()) - self.started
+
+    @property
+    def documents(self) -> int:
+        """Documents at the destination by this flow."""
+        return sum(at.documents for at in self.namespaces.values())
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of documents at the destination by this flow, as they were handed to it."""
+        return sum(at.bytes for at in self.namespaces.values())
+
+    @property
+    def partitions(self) -> tuple[int, int]:
+        """(done, all)."""
+        every = self.namespaces.values()
+        return sum(at.partitions_done for at in every), sum(at.partitions for at in every)

@@ -1,0 +1,105 @@
+"""What a state keeps of flows, and what every state can do."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Literal, Self
+
+from dsync.wire.gen.dsync.v1.flow_pb2 import Checkpoint, PlannedPartition
+
+Status = Literal["copying", "copied", "following"]
+
+
+@dataclass(slots=True)
+class Flow:
+    """What is known of a flow: two ends, what was asked for, how far it is. No credentials, no documents.
+
+    `settings` are the options whose change makes it another flow; `batch` is how its batches are cut; `namespaces` maps a
+    destination namespace to what it was when the flow began: its identity at the first write ("" where the store has none) and
+    whether it was empty. A finished copy that is started over is the next `generation`. Times are seconds since the epoch.
+    """
+
+    id: str
+    name: str
+    source: str
+    destination: str
+    settings: dict[str, Any]
+    batch: dict[str, int]
+    status: Status = "copying"
+    generation: int = 1
+    namespaces: dict[str, dict[str, Any]] = field(default_factory=dict)
+    created: float = field(default_factory=time.time)
+    updated: float = field(default_factory=time.time)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A partition and how far it is."""
+
+    planned: PlannedPartition
+    checkpoint: Checkpoint
+
+
+class State(ABC):
+    """Keeps flows. Each call is one transaction, durable when it returns.
+
+    Raises StateError where what is kept cannot be read: a damaged state is never taken for an empty one.
+    """
+
+    @abstractmethod
+    async def open(self) -> None:
+        """Creates what is missing, migrates what is older, refuses what is newer."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Lets go of everything, locks included."""
+
+    @abstractmethod
+    async def lock(self, flow_id: str) -> None:
+        """Holds the flow until `close`. Raises HeldError that says which process has it."""
+
+    @property
+    def inherited(self) -> tuple[int, ...]:
+        """File descriptors that a worker process must keep, so that the flow is held while any of them lives."""
+        return ()
+
+    @abstractmethod
+    async def flow(self, flow_id: str) -> Flow | None:
+        """The flow; None where it was never begun."""
+
+    @abstractmethod
+    async def flows(self) -> list[Flow]:
+        """All flows, the one changed last at the end."""
+
+    @abstractmethod
+    async def begin(self, flow: Flow, partitions: Sequence[PlannedPartition]) -> None:
+        """Puts the flow in the place of whatever stood under its id, with a plan of which nothing is copied."""
+
+    @abstractmethod
+    async def update(self, flow: Flow) -> None:
+        """Replaces the flow's own row; its partitions stay."""
+
+    @abstractmethod
+    async def partitions(self, flow_id: str) -> list[Progress]:
+        """The plan with its checkpoints, by number."""
+
+    @abstractmethod
+    async def save(self, flow_id: str, checkpoints: Mapping[int, Checkpoint]) -> None:
+        """Replaces the checkpoints of these partitions, by number."""
+
+    @abstractmethod
+    async def reset(self, flow_id: str) -> bool:
+        """Forgets the flow; whether there was one."""
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()

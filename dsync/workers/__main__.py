@@ -1,0 +1,62 @@
+"""A worker process: gets its assignment and steps over the descriptor in its argument, and ends when that closes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+
+from dsync.flow.ends import Assignment
+from dsync.flow.gauge import Gauge
+from dsync.wire.gen.dsync.v1.flow_pb2 import Step, StepResult
+from dsync.workers import frames
+from dsync.workers.here import Here, to_failure
+
+logger = logging.getLogger(__name__)
+
+
+async def serve(end: socket.socket) -> None:
+    """Answers steps, many at a time, until the coordinator is gone."""
+    reader, writer = await frames.open_frames(end)
+    _, greeting = await frames.receive(reader)
+    assignment = Assignment.from_json(greeting)
+    async with assignment.opened() as (source, sink):
+        here = Here(source, sink, assignment.steps, Gauge(assignment.gauge_bytes))
+        writer.write(frames.pack(frames.GREETING, b""))
+        steps: set[asyncio.Task[None]] = set()
+
+        async def answer(number: int, body: bytes) -> None:
+            result = await take_step(here, Step.FromString(body))
+            writer.write(frames.pack(number, result.SerializeToString()))
+
+        while True:
+            try:
+                number, body = await frames.receive(reader)
+            except (asyncio.IncompleteReadError, ConnectionError):
+                if steps:
+                    os._exit(0)  # at once: nothing may be written any more for a coordinator that is gone
+                return
+            step = asyncio.create_task(answer(number, body))
+            steps.add(step)
+            step.add_done_callback(steps.discard)
+
+
+async def take_step(here: Here, step: Step) -> StepResult:
+    """The step's result; a defect becomes a failure too, since the coordinator waits for an answer."""
+    try:
+        return await here.step(step)
+    except Exception as error:
+        logger.debug("a step failed", exc_info=error)
+        return StepResult(checkpoint=step.checkpoint, failure=to_failure(error))
+
+
+def main() -> None:
+    """Runs until the pair closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the coordinator decides what Ctrl-C means
+    asyncio.run(serve(socket.socket(fileno=int(sys.argv[1]))))
+
+
+main()

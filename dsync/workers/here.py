@@ -1,0 +1,71 @@
+"""Steps in this process."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from dsync.connector import Connector
+from dsync.errors import DsyncError
+from dsync.flow.gauge import Gauge
+from dsync.flow.step import StepFailed, StepSettings, run_step
+from dsync.wire.gen.dsync.v1.flow_pb2 import Failure, Step, StepResult
+
+
+class Worker(Protocol):
+    """Somewhere steps run, many at a time."""
+
+    # Copiers that hand their steps to this worker.
+    load: int
+
+    async def step(self, step: Step) -> StepResult:
+        """Raises WorkerDied where the worker is gone: the step may have been done, and can be done again."""
+
+    async def close(self) -> None:
+        """Ends the worker; repeatable."""
+
+
+class WorkerDied(Exception):
+    """A worker process ended while it had steps."""
+
+
+class Here:
+    """A Worker in the coordinator's own process and event loop."""
+
+    def __init__(self, source: Connector, sink: Connector, settings: StepSettings, gauge: Gauge) -> None:
+        self.source = source
+        self.sink = sink
+        self.settings = settings
+        self.gauge = gauge
+        self.load = 0
+
+    async def step(self, step: Step) -> StepResult:
+        """See Worker."""
+        try:
+            reached = await run_step(self.source, self.sink, self.settings, self.gauge, step)
+        except StepFailed as failed:
+            return StepResult(checkpoint=failed.reached, failure=to_failure(failed.__cause__))
+        return StepResult(checkpoint=reached)
+
+    async def close(self) -> None:
+        """The ends belong to whoever opened them."""
+
+
+def to_failure(error: BaseException | None) -> Failure:
+    """The error as it travels between processes."""
+    if isinstance(error, DsyncError):
+        return Failure(kind=type(error).__name__, message=error.message, remedy=error.remedy)
+    # what an unknown error says may hold documents: its name has to do
+    return Failure(
+        kind="DsyncError", message=f"a defect: {type(error).__name__}", remedy="see --verbosity DEBUG, and report it"
+    )
+
+
+def to_error(failure: Failure) -> DsyncError:
+    """The inverse of `to_failure`: an error of the same class where dsync.errors has it, else of its nearest base there."""
+    from dsync import errors
+
+    kind = getattr(errors, failure.kind, DsyncError)
+    error = DsyncError(failure.message, remedy=failure.remedy)
+    if isinstance(kind, type) and issubclass(kind, DsyncError) and kind.__init__ is DsyncError.__init__:
+        error = kind(failure.message, remedy=failure.remedy)
+    return error

@@ -1,0 +1,96 @@
+"""Steps in a process of their own, over a socket pair."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+
+from dsync.flow.ends import Assignment
+from dsync.wire.gen.dsync.v1.flow_pb2 import Step, StepResult
+from dsync.workers import frames
+from dsync.workers.here import WorkerDied
+
+# Seconds for a worker to end by itself after its pipe was closed.
+END_SECONDS = 5.0
+
+
+class Process:
+    """A Worker in another process. It ends when the pair closes, so none outlives its coordinator."""
+
+    def __init__(self, assignment: Assignment, inherited: Sequence[int] = ()) -> None:
+        self.assignment = assignment
+        self.inherited = inherited
+        self.load = 0
+        self._answers: dict[int, asyncio.Future[StepResult]] = {}
+        self._number = frames.GREETING
+        self._process: subprocess.Popen[bytes] | None = None
+        self._writer: asyncio.StreamWriter | None = None
+        self._listener: asyncio.Task[None] | None = None
+        self.dead = False
+
+    async def start(self) -> None:
+        """Starts the process and waits until its ends are open. Raises WorkerDied where it ends before."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            command = [sys.executable, "-m", "dsync.workers", str(theirs.fileno())]
+            # closing the pair ends it, so nobody needs to wait for a group or a signal
+            kept = [theirs.fileno(), *self.inherited]
+            # takes a millisecond; and a worker is ended by its pipe, not by what asyncio knows of processes
+            self._process = subprocess.Popen(command, pass_fds=kept, stdin=subprocess.DEVNULL)  # noqa: ASYNC220, S603
+        reader, self._writer = await frames.open_frames(ours)
+        self._writer.write(frames.pack(frames.GREETING, self.assignment.to_json()))
+        try:
+            await frames.receive(reader)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            self.dead = True
+            raise WorkerDied from None
+        self._listener = asyncio.create_task(self._listen(reader))
+
+    async def _listen(self, reader: asyncio.StreamReader) -> None:
+        try:
+            while True:
+                number, body = await frames.receive(reader)
+                self._answers.pop(number).set_result(StepResult.FromString(body))
+        except (asyncio.IncompleteReadError, ConnectionError):
+            self.dead = True
+            for answer in self._answers.values():
+                answer.set_exception(WorkerDied())
+            self._answers.clear()
+
+    async def step(self, step: Step) -> StepResult:
+        """See Worker."""
+        if self.dead or self._writer is None:
+            raise WorkerDied
+        self._number += 1
+        answer = self._answers[self._number] = asyncio.get_running_loop().create_future()
+        self._writer.write(frames.pack(self._number, step.SerializeToString()))
+        try:
+            result: StepResult = await answer
+            return result
+        finally:
+            self._answers.pop(self._number, None)
+
+    async def close(self) -> None:
+        """See Worker; a worker that does not end by itself is killed."""
+        self.dead = True
+        if self._listener is not None:
+            self._listener.cancel()
+        if self._writer is not None:
+            self._writer.close()
+            with contextlib.suppress(ConnectionError):
+                await self._writer.wait_closed()
+        if self._process is not None:
+            process, self._process = self._process, None
+            await asyncio.to_thread(_reap, process)
+
+
+def _reap(process: subprocess.Popen[bytes]) -> None:
+    try:
+        process.wait(END_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

@@ -1,0 +1,1 @@
+"""Connectors around connectors: the same interface, one thing changed."""
