@@ -47,7 +47,7 @@ class Extra:
 
 
 class FakeSource(MadeUpSource):
-    """Documents `{_id: "PARTITION-OFFSET", i: int32, n: int64, v: 0, …}`; updates set `v` to their tick, with another `n`.
+    """Documents `{_id: "PARTITION-OFFSET", i: int32, n: int64, v: 0, …}`; updates change `n` and set `v` to the tick.
 
     `i` follows from the offset's last three digits, `n` from all the others: a block of 1000 documents shares all
     bytes but one piece in the middle, which comes from a table. (Filling a template takes four times as long.)
