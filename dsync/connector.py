@@ -52,7 +52,7 @@ class Connector:
     async def GetNamespaceMetadata(
         self, request: wire.GetNamespaceMetadataRequest
     ) -> wire.GetNamespaceMetadataResponse:
-        """What is known of a namespace, under the name that GeneratePlan or WriteData uses; one that is not there has 0 documents."""
+        """What is known of a namespace, under the name that GeneratePlan or WriteData uses; one not there has 0 documents."""
         raise self._lacks("GetNamespaceMetadata")
 
     async def GeneratePlan(self, request: wire.GeneratePlanRequest) -> wire.GeneratePlanResponse:

@@ -54,8 +54,8 @@ def spec_of_scheme(scheme: str) -> ConnectorSpec:
     others = entry_points()
     if scheme in others:
         return _load_entry_point(others[scheme])
-    known = sorted({*BUILT_IN, *others, "grpc"} if "grpc" in BUILT_IN else {*BUILT_IN, *others})
-    near = difflib.get_close_matches(scheme, known, 1)
+    known = sorted({*BUILT_IN, *others})
+    near = difflib.get_close_matches(scheme, known, 1, cutoff=0.5)  # "s4" is half of "s3"
     guess = f"did you mean {near[0]!r}? " if near else ""
     raise UsageError(f"no connector for {scheme!r}", remedy=f"{guess}known are {', '.join(known)}")
 

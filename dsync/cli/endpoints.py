@@ -1,0 +1,169 @@
+"""Reads `SOURCE [its options] DESTINATION [its options]` from the words of a command line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qsl
+
+import click
+from click.core import ParameterSource
+
+from dsync import registry
+from dsync.cli import options
+from dsync.connector import ConnectorSpec
+from dsync.endpoint import Endpoint, Role, redact
+from dsync.errors import UsageError
+
+REST = "words"
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """An endpoint, the global options that stood behind it, and the words that are left."""
+
+    endpoint: Endpoint
+    global_options: dict[str, Any]
+    rest: list[str]
+
+
+def take_endpoint(ctx: click.Context, role: Role, words: Sequence[str], config: Mapping[str, Any]) -> Taken:
+    """The first word as an endpoint, with the options behind it up to the next bare word.
+
+    `config` has the options of this endpoint from the configuration file, and may have its `uri`. Raises click.UsageError
+    that says what is missing or unknown and where to look.
+    """
+    config = dict(config)
+    uri, behind = _take_uri(ctx, role, words, config.pop("uri", None))
+    spec = registry.spec_of(uri)
+    if not getattr(spec, "source" if role == "source" else "sink"):
+        direction = "read from" if role == "source" else "written to"
+        raise click.UsageError(f"{spec.name} cannot be {direction}; {_other_role(spec)}", ctx)
+    uri, in_uri = _split_query(uri, spec)
+    command = endpoint_command(spec, role)
+    try:
+        sub = command.make_context(
+            spec.name,
+            behind,
+            parent=ctx,
+            auto_envvar_prefix=f"DSYNC_{role.upper()}",
+            default_map={name.replace("-", "_"): value for name, value in config.items()},
+            allow_interspersed_args=False,
+        )
+    except click.NoSuchOption as error:
+        raise _unknown_option(ctx, spec, role, error) from None
+    _refuse_unknown(ctx, spec, role, config)
+    values = {name: value for name, value in sub.params.items() if name in _names(spec, role)}
+    values |= _from_uri(sub, command, spec, in_uri)
+    typed_globals = {
+        name: value
+        for name, value in sub.params.items()
+        if name not in values and name != REST and sub.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    }
+    return Taken(Endpoint(uri, values), typed_globals, list(sub.params[REST]))
+
+
+def endpoint_command(spec: ConnectorSpec, role: Role) -> click.Command:
+    """A command whose options are the connector's, and the global ones whose names it leaves free."""
+    own = own_options(spec, role)
+    taken = {name for option in own for name in (*option.opts, *option.secondary_opts)}
+    free = [option for option in options.BEHIND if not taken.intersection(option.opts)]
+    rest = click.Argument([REST], nargs=-1, type=click.UNPROCESSED)
+    return click.Command(spec.name, params=[*own, *free, rest], add_help_option=False)
+
+
+def own_options(spec: ConnectorSpec, role: Role) -> tuple[click.Option, ...]:
+    """The connector's options in a role."""
+    return (*spec.options, *(spec.source_options if role == "source" else spec.sink_options))
+
+
+def _names(spec: ConnectorSpec, role: Role) -> set[str]:
+    return {option.name or "" for option in own_options(spec, role)}
+
+
+def _take_uri(ctx: click.Context, role: Role, words: Sequence[str], configured: str | None) -> tuple[str, list[str]]:
+    if words and not (words[0].startswith("-") and len(words[0]) > 1):
+        if not words[0]:
+            raise click.UsageError(f"{role.upper()} is empty; give a URI or a path", ctx)
+        return words[0], list(words[1:])
+    if configured:
+        return str(configured), list(words)
+    before = f" before {words[0]!r}" if words else ""
+    raise click.UsageError(
+        f"{role.upper()} is missing{before}; write: dsync [options] SOURCE [source options] DESTINATION [destination options]",
+        ctx,
+    )
+
+
+def _split_query(uri: str, spec: ConnectorSpec) -> tuple[str, list[tuple[str, str]]]:
+    if not spec.uri_options or "://" not in uri or "?" not in uri:
+        return uri, []
+    bare, _, query = uri.partition("?")
+    return bare, parse_qsl(query, keep_blank_values=True)
+
+
+def _from_uri(
+    sub: click.Context, command: click.Command, spec: ConnectorSpec, pairs: Sequence[tuple[str, str]]
+) -> dict[str, Any]:
+    """Options of the URI's query, converted as the command line converts them; they win over all others."""
+    by_name = {parameter.name: parameter for parameter in command.params}
+    values: dict[str, Any] = {}
+    for key, text in pairs:
+        name = key.replace("-", "_")
+        if name not in by_name or name == REST:
+            raise click.UsageError(
+                f"{spec.name} has no option {key!r} for its URI; dsync help {spec.name} lists them", sub
+            )
+        parameter = by_name[name]
+        values[name] = parameter.type_cast_value(sub, [text] if parameter.multiple else text)
+    return values
+
+
+def _unknown_option(ctx: click.Context, spec: ConnectorSpec, role: Role, error: click.NoSuchOption) -> click.UsageError:
+    name = error.option_name
+    if any(name in option.opts for option in options.GLOBAL):
+        return click.UsageError(f"{name} is an option of dsync; put it before SOURCE", ctx)
+    other = own_options(spec, "destination" if role == "source" else "source")
+    if any(name in option.opts for option in other):
+        instead = f"it is an option of {spec.name} as a {'destination' if role == 'source' else 'source'}"
+    else:
+        near = f"did you mean {min(error.possibilities)}? " if error.possibilities else ""
+        instead = f"{near}dsync help {spec.name} lists its options"
+    return click.UsageError(f"{spec.name} has no option {name} as a {role}; {instead}", ctx)
+
+
+def _refuse_unknown(ctx: click.Context, spec: ConnectorSpec, role: Role, config: Mapping[str, Any]) -> None:
+    for name in config:
+        if name.replace("-", "_") not in _names(spec, role):
+            raise click.UsageError(
+                f"the configuration file's {role!r} has {name!r}, which {spec.name} does not know;"
+                f" dsync help {spec.name} lists its options",
+                ctx,
+            )
+
+
+def _other_role(spec: ConnectorSpec) -> str:
+    return "it can be a destination" if spec.sink else "it can be a source"
+
+
+def take_both(
+    ctx: click.Context, words: Sequence[str], config: Mapping[str, Any]
+) -> tuple[Endpoint, Endpoint, dict[str, Any]]:
+    """Source, destination, and the global options with those that stood behind the endpoints."""
+    source = take_endpoint(ctx, "source", words, _ends_of(config, "source"))
+    destination = take_endpoint(ctx, "destination", source.rest, _ends_of(config, "destination"))
+    if destination.rest:
+        shown = redact(destination.rest[0])
+        raise click.UsageError(f"nothing is expected after DESTINATION, but there is {shown!r}", ctx)
+    behind = [source.global_options, destination.global_options]
+    return source.endpoint, destination.endpoint, options.merge(ctx.params, behind)
+
+
+def _ends_of(config: Mapping[str, Any], role: Role) -> Mapping[str, Any]:
+    part = config.get(role) or {}
+    if not isinstance(part, Mapping):
+        raise UsageError(
+            f"the configuration file's {role!r} is not a map", remedy=f"write {role}: and below it one option a line"
+        )
+    return part

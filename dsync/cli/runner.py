@@ -1,0 +1,63 @@
+"""Runs a library call from the command line: logging, signals, progress."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Coroutine, Mapping
+from typing import Any, TypeVar
+
+import click
+
+from dsync.cli.ending import clean
+
+Result = TypeVar("Result")
+
+
+class Redacting(logging.Formatter):
+    """Formats records without the credentials of any URI in them."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """See logging."""
+        return clean(super().format(record))
+
+
+def configure_logging(values: Mapping[str, Any]) -> None:
+    """By --verbosity and --logfile; only the command line does this."""
+    handler = logging.FileHandler(values["logfile"]) if values["logfile"] else logging.StreamHandler(sys.stderr)
+    handler.setFormatter(Redacting("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    level = {"WARN": "WARNING"}.get(values["verbosity"].upper(), values["verbosity"].upper())
+    logging.basicConfig(level="WARNING", handlers=[handler], force=True)
+    for package in ("dsync", "connectors"):
+        logging.getLogger(package).setLevel(level)
+
+
+class Stop:
+    """What the first Ctrl-C sets: stop reading, drain, save. The second one leaves at once; the state is right even so."""
+
+    def __init__(self) -> None:
+        self.event = asyncio.Event()
+        self.signal_number = 0
+
+    def listen(self) -> None:
+        """Takes SIGINT and SIGTERM from now on."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._on_signal, number)
+
+    def _on_signal(self, number: int) -> None:
+        if self.event.is_set():
+            os._exit(128 + number)
+        self.signal_number = number
+        self.event.set()
+        click.echo(
+            "\ndsync: stopping; what is under way is brought to its end and saved (again: leave at once)", err=True
+        )
+
+
+def run_async(main: Coroutine[Any, Any, Result]) -> Result:
+    """Runs the coroutine to its end; a blocked thread does not keep a failed or stopped process alive."""
+    return asyncio.run(main)

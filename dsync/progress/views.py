@@ -1,0 +1,57 @@
+"""Views of a run under way: a live display at a terminal, plain lines elsewhere, nothing on request."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+
+from dsync.progress import Tracker
+from dsync.progress.text import progress_line
+
+# Seconds between two looks at the counters.
+LIVE_SECONDS, LINE_SECONDS = 0.2, 5.0
+
+
+@asynccontextmanager
+async def shown(tracker: Tracker, wanted: bool | None) -> AsyncIterator[None]:
+    """Shows the tracker on stderr while the context lasts. None: live at a terminal, nothing elsewhere."""
+    terminal = sys.stderr.isatty()
+    if wanted is False or (wanted is None and not terminal):
+        yield
+        return
+    with _live() if terminal else contextlib.nullcontext(_print_line) as show:
+        task = asyncio.create_task(_repeat(tracker, show, LIVE_SECONDS if terminal else LINE_SECONDS))
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
+async def _repeat(tracker: Tracker, show: Callable[[str], None], seconds: float) -> None:
+    while True:
+        await asyncio.sleep(seconds)
+        show(progress_line(tracker))
+
+
+def _print_line(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)  # noqa: T201 - this is the display
+
+
+@contextlib.contextmanager
+def _live() -> Iterator[Callable[[str], None]]:
+    from rich.console import Console
+    from rich.status import Status
+
+    status = Status("planning", console=Console(stderr=True, highlight=False))
+    with status:
+        yield lambda text: status.update(_escaped(text))
+
+
+def _escaped(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)
