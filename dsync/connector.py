@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from dsync import wire
 from dsync.errors import UnimplementedError
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # descriptions of connectors must be cheap to import, and protobuf costs 40 ms
     import click
+
+    from dsync import wire
 
 
 class Connector:

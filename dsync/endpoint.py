@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from dsync import registry
 from dsync.connector import Connector, ConnectorSpec
+from dsync.redact import redact
 
 Role = Literal["source", "destination"]
-
-CREDENTIALS = re.compile(r"(?<=://)[^/@\s]*@(?=[^@]*$)|(?<=://)[^/?#]*@")
-SECRET_QUERY = re.compile(r"(?i)([?&][^=&]*(?:password|secret|token|key|credential)[^=&]*=)[^&]*")
-
-
-def redact(uri: str) -> str:
-    """The URI as it may be shown: without user, password and whatever in its query sounds secret."""
-    return SECRET_QUERY.sub(r"\1***", CREDENTIALS.sub("***@", uri))
 
 
 @dataclass(frozen=True, slots=True)

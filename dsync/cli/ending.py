@@ -9,8 +9,8 @@ import sys
 
 import click
 
-from dsync.endpoint import redact
 from dsync.errors import DsyncError, InterruptedRun
+from dsync.redact import redact
 
 logger = logging.getLogger(__name__)
 

@@ -13,8 +13,9 @@ from click.core import ParameterSource
 from dsync import registry
 from dsync.cli import options
 from dsync.connector import ConnectorSpec
-from dsync.endpoint import Endpoint, Role, redact
+from dsync.endpoint import Endpoint, Role
 from dsync.errors import UsageError
+from dsync.redact import redact
 
 REST = "words"
 
