@@ -89,7 +89,7 @@ def test_an_installed_package_brings_a_connector_with_its_options_and_help(insta
 
 
 def test_what_an_installed_connector_cannot_do_is_refused_before_anything_is_written(installed: Dsync) -> None:
-    result = installed("null://", "count://3", expect=2)
+    result = installed("/dev/fakesource", "count://3", expect=2)
     assert "count" in result.err
 
 
