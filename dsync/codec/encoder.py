@@ -20,29 +20,39 @@ class Element:
     value: bytes
 
 
-def encode(document: dict[str, Any]) -> bytes:
-    """The document as BSON, keys in their order.
+def encode(document: dict[str, Any], depth: int = 0) -> bytes:
+    """The document as BSON, keys in their order; `depth` is how many documents are around it.
 
     Raises:
-        UnsoundRecord: a key or a string that BSON cannot hold.
+        UnsoundRecord: a key or a string that BSON cannot hold, or nesting beyond what anybody takes.
     """
-    return _framed([_element(c_string(key), value) for key, value in document.items()])
+    if depth >= raw.MAX_NESTING:
+        raise UnsoundRecord(f"nested deeper than {raw.MAX_NESTING} levels")
+    return framed([_element(c_string(key), value, depth) for key, value in document.items()])
 
 
-def _framed(parts: list[bytes]) -> bytes:
+def framed(parts: list[bytes]) -> bytes:
+    """A BSON document of these elements."""
     content = b"".join(parts)
     return b"%b%b\0" % (struct.pack("<i", len(content) + 5), content)
 
 
-def _element(key: bytes, value: Any) -> bytes:
-    if type(value) is dict:
-        return b"%c%b%b" % (raw.DOCUMENT, key, encode(value))
-    if type(value) is list:
-        return b"%c%b%b" % (raw.ARRAY, key, _framed([_element(b"%d\0" % index, v) for index, v in enumerate(value)]))
-    if type(value) is Element:
-        return b"%c%b%b" % (value.kind, key, value.value)
-    if type(value) is str:
+def _array(values: list[Any], depth: int) -> bytes:
+    if depth >= raw.MAX_NESTING:
+        raise UnsoundRecord(f"nested deeper than {raw.MAX_NESTING} levels")
+    return framed([_element(b"%d\0" % index, value, depth) for index, value in enumerate(values)])
+
+
+def _element(key: bytes, value: Any, depth: int) -> bytes:
+    kind = type(value)
+    if kind is str:
         return b"%c%b%b" % (raw.STRING, key, string(value))
+    if kind is dict:
+        return b"%c%b%b" % (raw.DOCUMENT, key, encode(value, depth + 1))
+    if kind is list:
+        return b"%c%b%b" % (raw.ARRAY, key, _array(value, depth + 1))
+    if kind is Element:
+        return b"%c%b%b" % (value.kind, key, value.value)
     one = bson.encode({"": value})
     return b"%b%b%b" % (one[4:5], key, one[6:-1])
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from dsync.codec import raw
-from dsync.codec.encoder import Element, string
+from dsync.codec.encoder import Element, framed, string
 from dsync.codec.errors import UnsoundRecord
 
 Identify = Callable[[int, Any], Any]
@@ -37,11 +37,11 @@ def of_wire(required: bool) -> Identify:
     def identify(index: int, record: Any) -> Any:
         if type(record) is not dict:
             return _packed_with_id(_document(record), required)
-        if "id" not in record:
-            if required:
-                raise UnsoundRecord("no id")
-            if "_id" not in record:
-                return record
+        if "id" in record:
+            if "_id" not in record and next(iter(record)) == "id":
+                return {"_id": record.pop("id"), **record}
+        elif required:
+            raise UnsoundRecord("no id")
         return {SWAPPED.get(key, key): value for key, value in record.items()}
 
     return identify
@@ -74,10 +74,6 @@ def _packed(index: int, record: Any, make_id: MakeId | None) -> Element:
         return Element(raw.DOCUMENT, document)
     if b"id" in places:
         at = places[b"id"] - 3
-        return Element(raw.DOCUMENT, _framed(document[4:at] + b"_" + document[at:-1]))
+        return Element(raw.DOCUMENT, framed([document[4:at], b"_", document[at:-1]]))
     first = b"%c_id\0%b" % (raw.STRING, string(made(index, make_id)))
-    return Element(raw.DOCUMENT, _framed(first + document[4:-1]))
-
-
-def _framed(content: bytes) -> bytes:
-    return b"%b%b\0" % ((len(content) + 5).to_bytes(4, "little"), content)
+    return Element(raw.DOCUMENT, framed([first, document[4:-1]]))

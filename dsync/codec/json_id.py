@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import msgspec
 import orjson
@@ -18,7 +17,6 @@ _keys = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 # Strings, and the brackets outside of them: enough to know the depth at every key of valid JSON.
 _TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\]]')
 _COLON = re.compile(rb"[ \t\n\r]*:")
-_OPENING = re.compile(rb"[ \t\n\r]*\{[ \t\n\r]*")
 
 
 def bson_to_json_id(page: Sequence[bytes]) -> list[bytes]:
@@ -36,7 +34,7 @@ def _from_own_text(text: bytes, document: bytes) -> bytes:
         return b'{"id":' + text[7:]
     if text.startswith(b'{"$bson":'):
         return _packed(text, document)
-    return _swap(text)
+    return _renamed(text, _keys(text))
 
 
 def _packed(text: bytes, document: bytes) -> bytes:
@@ -97,31 +95,25 @@ def _from_text(index: int, text: bytes, make_id: identity.MakeId | None) -> byte
         (document,) = reader.read([text], lambda _, record: identity.of_text(make_id)(index, record))
         return bson_to_json_id([document])[0]
     if "_id" in values:
-        return _swap(text)
+        return _renamed(text, values)
     if "id" in values:
         return text
     shown = b'{"id":' + orjson.dumps(identity.made(index, make_id))
-    return shown + (b"," if values else b"") + text[_opening_size(text) :]
-
-
-def _opening_size(text: bytes) -> int:
-    match = _OPENING.match(text)
-    assert match is not None, "it was parsed as an object"
-    return match.end()
+    return shown + (b"," if values else b"") + text[text.index(b"{") + 1 :].lstrip()
 
 
 def _to_text(text: bytes) -> bytes:
     values = _values(text)
     if "$bson" in values:
         return _without_shown_id(text, values)
-    return _swap(text) if "id" in values or "_id" in values else text
+    return _renamed(text, values) if "id" in values or "_id" in values else text
 
 
 def _unpacked(_: int, text: bytes) -> bytes:
     return _without_shown_id(text, _values(text)) if b'"$bson"' in text else text
 
 
-def _without_shown_id(text: bytes, values: dict[str, Any]) -> bytes:
+def _without_shown_id(text: bytes, values: dict[str, msgspec.Raw]) -> bytes:
     """A `$bson` without the identity that `_packed` put beside it, which must be the document's own."""
     if values.keys() != {"id", "$bson"}:
         return text
@@ -132,9 +124,9 @@ def _without_shown_id(text: bytes, values: dict[str, Any]) -> bytes:
     return alone
 
 
-def _values(text: bytes) -> dict[str, Any]:
+def _values(text: bytes) -> dict[str, msgspec.Raw]:
     try:
-        values: dict[str, Any] = _keys(text)
+        values: dict[str, msgspec.Raw] = _keys(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UnsoundRecord(_why(text)) from error
     return values
@@ -146,6 +138,13 @@ def _why(text: bytes) -> str:
     except RecordError as error:
         return error.reason
     return "not a JSON object"
+
+
+def _renamed(text: bytes, values: dict[str, msgspec.Raw]) -> bytes:
+    """The object with the top-level names `_id` and `id` exchanged; `values` are its parts."""
+    if msgspec.json.encode(values) != text:  # blanks, escapes in keys, or a key that stands twice
+        return _swap(text)
+    return msgspec.json.encode({identity.SWAPPED.get(key, key): value for key, value in values.items()})
 
 
 def _swap(text: bytes) -> bytes:

@@ -26,7 +26,6 @@ from dsync.codec.errors import InvalidBson, UnsoundRecord
 DECIMAL = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|NaN|[+-]?Infinity")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
-_HEX_24 = re.compile(r"[0-9a-fA-F]{24}")
 _SUBTYPE = re.compile(r"(?:[fF]{6})?[0-9a-fA-F]{2}|[0-9a-fA-F]")
 _UUID = re.compile(r"[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}")
 _ISO_DATE = re.compile(
@@ -43,6 +42,11 @@ def revive(document: dict[str, Any]) -> Any:
     Raises:
         UnsoundRecord: a wrapper that Extended JSON defines is malformed.
     """
+    if len(document) == 1:
+        for name, value in document.items():
+            read = _SINGLE.get(name)
+            if read is not None:
+                return _read_single(name, read, value)
     if not _READ.isdisjoint(document):
         return _wrapped(document)
     return _revive_values(document)
@@ -67,23 +71,25 @@ def _revive_list(values: list[Any]) -> None:
             _revive_list(value)
 
 
-def _wrapped(document: dict[str, Any]) -> Any:
-    names = _READ.intersection(document)
-    if names == {"$regex"}:
-        return _legacy_regex(document)
-    name = min(names)
+def _read_single(name: str, read: Callable[[Any], Any], value: Any) -> Any:
     try:
-        if len(document) == 1:
-            return _SINGLE[name](document[name])
-        if document.keys() == {"$code", "$scope"}:
-            return _code_with_scope(document["$code"], document["$scope"])
-        if document.keys() == {"$binary", "$type"}:
-            return _legacy_binary(document["$binary"], document["$type"])
+        return read(value)
     except UnsoundRecord:
         raise
     except (TypeError, ValueError) as error:
         raise UnsoundRecord(f"a malformed {name}") from error
-    raise UnsoundRecord(f"a {name} with other keys beside it")
+
+
+def _wrapped(document: dict[str, Any]) -> Any:
+    """An object of several keys, some of which are a wrapper's."""
+    names = _READ.intersection(document)
+    if names == {"$regex"}:
+        return _legacy_regex(document)
+    if document.keys() == {"$code", "$scope"}:
+        return _read_single("$code", _code_with_scope, document)
+    if document.keys() == {"$binary", "$type"}:
+        return _read_single("$binary", _legacy_binary, document)
+    raise UnsoundRecord(f"a {min(names)} with other keys beside it")
 
 
 def _string(value: Any) -> str:
@@ -105,21 +111,35 @@ def _fields(value: Any, *names: str) -> list[Any]:
 
 
 def _object_id(value: Any) -> ObjectId:
-    return ObjectId(_matching(_HEX_24, value))
+    data = bytes.fromhex(value)  # skips blanks
+    if len(data) != 12 or len(value) != 24:
+        raise ValueError("not 24 hexadecimal digits")
+    return ObjectId(data)
+
+
+def _integer(value: Any) -> int:
+    number = int(_string(value)) if len(value) < 21 else 0
+    if str(number) != value:  # int() takes blanks, underscores and every script's digits
+        number = int(_matching(_INTEGER, value))
+    return number
 
 
 def _number_int(value: Any) -> int:
-    number = int(_matching(_INTEGER, value))
+    number = _integer(value)
     if not -0x80000000 <= number <= 0x7FFFFFFF:
         raise UnsoundRecord("a $numberInt outside 32 bits")
     return number
 
 
 def _number_long(value: Any) -> Int64:
-    number = int(_matching(_INTEGER, value))
+    return Int64(_long(value))
+
+
+def _long(value: Any) -> int:
+    number = _integer(value)
     if not -(1 << 63) <= number < 1 << 63:
         raise UnsoundRecord("a $numberLong outside 64 bits")
-    return Int64(number)
+    return number
 
 
 def _number_double(value: Any) -> Any:
@@ -143,9 +163,9 @@ def _number_decimal(value: Any) -> Decimal128:
 
 def _date(value: Any) -> datetime | DatetimeMS:
     if type(value) is int:  # as old tools wrote
-        return DatetimeMS(int(_number_long(str(value))))
+        return DatetimeMS(_long(str(value)))
     if type(value) is dict:
-        return DatetimeMS(int(_number_long(*_fields(value, "$numberLong"))))
+        return DatetimeMS(_long(*_fields(value, "$numberLong")))
     text = _string(value)
     if len(text) == 24 and text[4::3] == "--T::.Z" and text[20:23].isdecimal():  # as nearly everybody writes it
         return datetime.fromisoformat(text[:23])
@@ -172,8 +192,9 @@ def _bytes(content: Any, subtype: Any) -> bytes | Binary:
     return Binary(data, number) if number else data
 
 
-def _legacy_binary(content: Any, subtype: Any) -> bytes | Binary:
-    return _bytes(content, f"{subtype:02x}" if type(subtype) is int else subtype)
+def _legacy_binary(document: dict[str, Any]) -> bytes | Binary:
+    subtype = document["$type"]
+    return _bytes(document["$binary"], f"{subtype:02x}" if type(subtype) is int else subtype)
 
 
 def _uuid(value: Any) -> Binary:
@@ -211,17 +232,18 @@ def _symbol(value: Any) -> Element:
     return Element(raw.SYMBOL, string(_string(value)))
 
 
-def _code_with_scope(code: Any, scope: Any) -> Element:
+def _code_with_scope(document: dict[str, Any]) -> Element:
+    scope = document["$scope"]
     if type(scope) is not dict:
         raise TypeError("not a document")
     variables = revive(scope)
     if type(variables) is Element and variables.kind == raw.DOCUMENT:
         scope_bytes = variables.value
     elif type(variables) is dict:
-        scope_bytes = encode(variables)
+        scope_bytes = encode(variables, 1)
     else:
         raise TypeError("not a document")
-    content = string(_string(code)) + scope_bytes
+    content = string(_string(document["$code"])) + scope_bytes
     return Element(raw.CODE_WITH_SCOPE, (len(content) + 4).to_bytes(4, "little") + content)
 
 

@@ -34,6 +34,7 @@ CHUNK_DOCUMENTS = 256
 CHUNK_BYTES = 64 << 20
 
 _OPTIONS = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_SUBCLASS | orjson.OPT_PASSTHROUGH_DATACLASS
+_UTC = orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z
 # A key that reads as a type wrapper, or bytes that look so. Searching for "$" first is what makes it fast.
 _wrapper_in = re.compile(
     rb"\$(?<=[\x01-\x13\x7f\xff]\$)(?:" + b"|".join(sorted(name[1:].encode() for name in WRITTEN)) + rb")\0"
@@ -111,9 +112,11 @@ def _default(value: Any) -> Any:
 
 
 def _date(value: datetime) -> Any:
-    if value >= exact_writer.EPOCH:
-        return {"$date": value.isoformat(timespec="milliseconds") + "Z"}
-    return {"$date": {"$numberLong": str((value - exact_writer.EPOCH) // _MILLISECOND)}}
+    if value < exact_writer.EPOCH:
+        return {"$date": {"$numberLong": str((value - exact_writer.EPOCH) // _MILLISECOND)}}
+    # Three times as fast as isoformat(): '"2020-01-31T12:00:00Z"', or with six more digits and a point.
+    text = orjson.dumps(value, None, _UTC).decode()
+    return {"$date": f"{text[1:24]}Z" if len(text) > 22 else f"{text[1:20]}.000Z"}
 
 
 def _rare(kind: type, value: Any) -> Any:
