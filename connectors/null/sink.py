@@ -82,7 +82,7 @@ def _write_out(content: bytes) -> None:
         raise EndpointError(f"standard output cannot be written: {error.strerror}") from error
 
 
-def _check_type(data_type: wire.DataType.ValueType) -> None:
+def _check_type(data_type: wire.Type) -> None:
     if data_type not in TYPES:
         raise UnimplementedError(f"null does not know data type {data_type}")
 

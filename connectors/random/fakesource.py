@@ -66,7 +66,7 @@ class FakeSource(MadeUpSource):
         """Of the larger of the two forms."""
         return 100 + max(len(self._extra.elements), len(self._extra.text))
 
-    def page(self, part: Slice, start: int, end: int, data_type: wire.DataType.ValueType) -> list[bytes]:
+    def page(self, part: Slice, start: int, end: int, data_type: wire.Type) -> list[bytes]:
         """The documents of a partition from one offset up to another."""
         documents: list[bytes] = []
         while start < end:
@@ -75,7 +75,7 @@ class FakeSource(MadeUpSource):
             start = stop
         return documents
 
-    def update(self, lane: Lane, number_: int, data_type: wire.DataType.ValueType) -> wire.Update | None:
+    def update(self, lane: Lane, number_: int, data_type: wire.Type) -> wire.Update | None:
         """A full document with a new version, of one of the documents that this stream owns."""
         settings = self.settings
         streams = settings.num_update_partitions_per_namespace
@@ -90,7 +90,7 @@ class FakeSource(MadeUpSource):
         value = wire.BsonValue(data=INT32(len(identity) + 1) + identity + b"\0", type=STRING, name="_id")
         return wire.Update(id=[value], type=wire.UPDATE, data=data)
 
-    def find(self, namespace: int, identity: wire.BsonValue, data_type: wire.DataType.ValueType) -> bytes:
+    def find(self, namespace: int, identity: wire.BsonValue, data_type: wire.Type) -> bytes:
         """The document as its page has it."""
         match = ID.fullmatch(identity.data[4:-1]) if identity.type == STRING else None
         if match is None:
@@ -102,7 +102,7 @@ class FakeSource(MadeUpSource):
         [document] = self._block(Place(namespace, partition, offset, offset + 1), 0, data_type)
         return document if match[0] == b"%06d-%012d" % (partition, offset) else b""
 
-    def _block(self, place: Place, version: int, data_type: wire.DataType.ValueType) -> list[bytes]:
+    def _block(self, place: Place, version: int, data_type: wire.Type) -> list[bytes]:
         """Documents that share a thousand."""
         thousand, at = divmod(place.start, BLOCK)
         # Between 2**52 and 2**53: an int64 in BSON, a plain number in JSON, exact in JavaScript.

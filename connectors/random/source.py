@@ -39,15 +39,15 @@ class MadeUpSource(Connector):
         """About the size of a document."""
         raise NotImplementedError
 
-    def page(self, part: Slice, start: int, end: int, data_type: wire.DataType.ValueType) -> list[bytes]:
+    def page(self, part: Slice, start: int, end: int, data_type: wire.Type) -> list[bytes]:
         """The documents of a partition from one offset up to another."""
         raise NotImplementedError
 
-    def update(self, lane: Lane, number: int, data_type: wire.DataType.ValueType) -> wire.Update | None:
+    def update(self, lane: Lane, number: int, data_type: wire.Type) -> wire.Update | None:
         """An update of a change stream, by its number from 0; None where there is nothing to update."""
         raise NotImplementedError
 
-    def find(self, namespace: int, identity: wire.BsonValue, data_type: wire.DataType.ValueType) -> bytes:
+    def find(self, namespace: int, identity: wire.BsonValue, data_type: wire.Type) -> bytes:
         """The document of an id; empty where there is none."""
         raise NotImplementedError
 
@@ -84,6 +84,7 @@ class MadeUpSource(Connector):
         if request.initial_sync:
             plan.partitions.extend(part for name in selected for part in self._partitions(name))
         if request.updates:
+            self._update_partitions()
             plan.updates_partitions.extend(part for name in selected for part in self._updates_partitions(name))
         return plan
 
@@ -125,11 +126,7 @@ class MadeUpSource(Connector):
             yield response
 
     def _lanes(self, namespaces: Sequence[str], cursor: bytes) -> list[Lane]:
-        partitions = self.settings.num_update_partitions_per_namespace
-        if not partitions:
-            raise UnimplementedError(
-                f"{self.spec.name} has no change stream", remedy="set --num-update-partitions-per-namespace"
-            )
+        partitions = self._update_partitions()
         if not cursor:
             numbers = [self._number(name) for name in self._selected(namespaces)]
             return [Lane(number, partition) for number in numbers for partition in range(partitions)]
@@ -139,6 +136,14 @@ class MadeUpSource(Connector):
                 raise CursorError("the cursor is of a change stream that is not there")
             self._ticks.check(lane)
         return lanes
+
+    def _update_partitions(self) -> int:
+        partitions = self.settings.num_update_partitions_per_namespace
+        if not partitions:
+            raise UnimplementedError(
+                f"{self.spec.name} has no change stream", remedy="set --num-update-partitions-per-namespace"
+            )
+        return partitions
 
     def _selected(self, wanted: Sequence[str]) -> list[str]:
         selected: dict[str, None] = {}
@@ -189,6 +194,6 @@ class MadeUpSource(Connector):
             await asyncio.sleep(wait / 1000)
 
 
-def _check_type(data_type: wire.DataType.ValueType) -> None:
+def _check_type(data_type: wire.Type) -> None:
     if data_type not in TYPES:
         raise UnimplementedError(f"made-up documents do not come as data type {data_type}")

@@ -20,7 +20,7 @@ IDLE_SECONDS = 0.2
 BACKLOG_EPOCH_SECONDS = 1_577_836_800
 TICK = 1
 
-MakeUpdate = Callable[[Lane, int, "wire.DataType.ValueType"], wire.Update | None]
+MakeUpdate = Callable[[Lane, int, "wire.Type"], wire.Update | None]
 
 
 class Ticks:
@@ -38,9 +38,7 @@ class Ticks:
         if lane.sent >= self._count(lane) or not least <= lane.before <= most:
             raise CursorError("the cursor is of no place in the change stream")
 
-    async def updates(
-        self, lanes: list[Lane], data_type: wire.DataType.ValueType
-    ) -> AsyncIterator[wire.StreamUpdatesResponse]:
+    async def updates(self, lanes: list[Lane], data_type: wire.Type) -> AsyncIterator[wire.StreamUpdatesResponse]:
         """Batches of updates, for ever; positions alone once all lanes are silent."""
         while True:
             for index in self._due(lanes):
@@ -72,7 +70,7 @@ class Ticks:
         earliest = min((lanes[index].tick for index in loud), default=0)
         return [index for index in loud if lanes[index].tick == earliest]
 
-    def _batches(self, lane: Lane, data_type: wire.DataType.ValueType) -> list[tuple[list[wire.Update], Lane]]:
+    def _batches(self, lane: Lane, data_type: wire.Type) -> list[tuple[list[wire.Update], Lane]]:
         """What is left of the lane's tick, in batches, each with the place after it."""
         count, batches = self._count(lane), []
         while True:

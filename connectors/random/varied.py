@@ -40,12 +40,12 @@ class VariedSource(MadeUpSource):
         """The most that one has, in the larger form."""
         return LARGEST_BYTES
 
-    def page(self, part: Slice, start: int, end: int, data_type: wire.DataType.ValueType) -> list[bytes]:
+    def page(self, part: Slice, start: int, end: int, data_type: wire.Type) -> list[bytes]:
         """The documents of a partition from one offset up to another."""
         first = part.partition * self.settings.num_docs_per_partition
         return _as_type([self._document(part.namespace, first + at, 0) for at in range(start, end)], data_type)
 
-    def update(self, lane: Lane, number_: int, data_type: wire.DataType.ValueType) -> wire.Update | None:
+    def update(self, lane: Lane, number_: int, data_type: wire.Type) -> wire.Update | None:
         """An insert, an update or a delete; only documents that are there are updated or deleted."""
         kind, slot = self._event(lane, number_)
         place = slot * self.settings.num_update_partitions_per_namespace + lane.partition
@@ -55,7 +55,7 @@ class VariedSource(MadeUpSource):
         [data] = _as_type([self._document(lane.namespace, place, 1 + number_)], data_type)
         return wire.Update(id=[value], type=kind, data=data)
 
-    def find(self, namespace: int, identity: wire.BsonValue, data_type: wire.DataType.ValueType) -> bytes:
+    def find(self, namespace: int, identity: wire.BsonValue, data_type: wire.Type) -> bytes:
         """The document as its page has it."""
         if identity.type != OBJECT_ID or len(identity.data) != 12:
             return b""
@@ -99,5 +99,5 @@ class VariedSource(MadeUpSource):
         return kinds
 
 
-def _as_type(page: list[bytes], data_type: wire.DataType.ValueType) -> list[bytes]:
+def _as_type(page: list[bytes], data_type: wire.Type) -> list[bytes]:
     return page if data_type == wire.BSON else codec.convert(page, wire.BSON, data_type)
