@@ -14,16 +14,18 @@ from dsync.connector import Connector
 from dsync.endpoint import Endpoint
 from dsync.errors import DataError, GapError, NotFoundError, UnimplementedError
 from dsync.flow import budget
-from dsync.flow.agree import Agreement, agree
+from dsync.flow.agree import Agreement, agree, choose_mode
 from dsync.flow.copy import Copy
 from dsync.flow.ends import Assignment, Wrapping, wrap_sink, wrap_source
 from dsync.flow.gauge import Gauge
 from dsync.flow.identity import make_flow, refuse_changed_settings
 from dsync.flow.plan import Plan, admit, describe, make_plan, refuse_changed, refuse_same_data
 from dsync.flow.step import StepSettings
+from dsync.flow.stream import Stream, StreamSettings
 from dsync.progress import Tracker
-from dsync.settings import Settings
-from dsync.state import Flow, Progress, State, open_state
+from dsync.settings import Mode, Settings
+from dsync.state import Flow, Progress, State, Status, open_state
+from dsync.wire.gen.dsync.v1.flow_pb2 import Position
 from dsync.workers.here import Here
 from dsync.workers.process import Process
 from dsync.workers.team import Team
@@ -39,15 +41,17 @@ async def migrate(
     tracker: Tracker | None = None,
     stop: asyncio.Event | None = None,
 ) -> Tracker:
-    """Copies everything that the settings select; running it again goes on where an unfinished run ended.
+    """Copies everything that the settings select and follows its changes; running it again goes on where a run ended.
 
-    Connectors that are given as objects are used as they are, in this process, and are opened and closed here. Returns when the
-    copy is complete and published, or when `stop` is set and everything that was begun is saved. Raises a DsyncError otherwise.
+    Connectors that are given as objects are used as they are, in this process, and are opened and closed here. Returns when
+    what the mode says is done (`tracker.stage` is "done"), or when `stop` is set and everything that was begun is saved.
+    Raises a DsyncError otherwise.
     """
     run = Run(source, destination, settings or Settings(), tracker or Tracker(), stop or asyncio.Event())
     async with run.opened():
         await run.settle()
         await run.copy()
+        await run.follow()
     run.tracker.ended = time.monotonic()
     return run.tracker
 
@@ -59,7 +63,7 @@ async def preview(
     run = Run(source, destination, replace(settings, metadata="memory:"), Tracker(), asyncio.Event())
     async with run.opened():
         await run.settle()
-        return run.agreement, Plan([progress.planned for progress in run.plan]), run.tracker.warnings
+        return run.agreement, Plan([progress.planned for progress in run.plan], run.positions), run.tracker.warnings
 
 
 @dataclass(slots=True, init=False)
@@ -75,9 +79,10 @@ class Run:
     source: Connector
     sink: Connector
     agreement: Agreement
+    mode: Mode
     flow: Flow
-    resumed: bool
     plan: list[Progress]
+    positions: list[Position]
 
     def __init__(
         self,
@@ -106,17 +111,27 @@ class Run:
     async def settle(self) -> None:
         """Agrees on what this run is: a new flow, the next generation of one, or the rest of an unfinished one."""
         self.agreement = await agree(self.source, self.sink)
+        self.mode, reason = choose_mode(self.agreement, self.settings.mode)
+        if reason:
+            self.tracker.warn(reason)
         asked = make_flow(self.agreement, _described(self.source_end), _described(self.destination_end), self.settings)
         await self.state.lock(asked.id)
         known = await self.state.flow(asked.id)
-        self.resumed = known is not None and known.status == "copying" and not self.settings.restart
-        if known is not None and self.resumed:
+        if known is not None and self._goes_on(known):
             refuse_changed_settings(known.settings, asked.settings)
             self.flow = known
+            self._wrap()
+            await self._resume()
         else:
             self.flow = replace(asked, generation=known.generation + 1) if known else asked
-        self._wrap()
-        await (self._resume() if self.resumed else self._begin())
+            self._wrap()
+            await self._begin()
+
+    def _goes_on(self, known: Flow) -> bool:
+        """Whether this run continues the known flow; a copy that is complete is made anew unless its changes are followed."""
+        if self.settings.restart:
+            return False
+        return known.status == "copying" or self.mode == "CDC" or (self.mode == "Full" and known.status == "following")
 
     def _wrap(self) -> None:
         wrapping = self._wrapping()
@@ -133,20 +148,34 @@ class Run:
 
     async def _begin(self) -> None:
         settings = self.settings
-        capabilities = self.agreement.source.capabilities.source
-        plan = await make_plan(self.source, capabilities, settings.selection, merge=settings.merge_namespaces)
+        source, keyed = self.agreement.source.capabilities.source, self.agreement.sink.keyed
+        copies = self.mode != "CDC"
+        plan = await make_plan(
+            self.source,
+            source,
+            settings.selection,
+            copy=copies,
+            updates=source.updates or self.mode != "InitialSync",
+            merge=settings.merge_namespaces,
+        )
         found = await describe(self.sink, plan.destinations)
         if found:
             await refuse_same_data(self.source, plan, found)
-        keyed = self.agreement.sink.keyed
         for warning in [*plan.warnings, *admit(self.flow, found, keyed=keyed, overwrite=settings.overwrite)]:
             self.tracker.warn(warning)
+        if not copies:
+            self.tracker.warn("no earlier copy was found: only changes from now on are applied")
         self.flow.namespaces = {name: {"empty": not found[name].count} for name in found}
-        await self.state.begin(self.flow, plan.partitions)
+        self.flow.status = "copying" if copies else "following"
+        await self.state.begin(self.flow, plan.partitions, plan.positions)
         await self._take_plan()
 
     async def _resume(self) -> None:
         await self._take_plan()
+        if self.mode != "InitialSync" and not self.positions:
+            raise GapError(
+                "the earlier copy of this flow kept no position of a change stream", remedy="copy again with --restart"
+            )
         names = list(dict.fromkeys(progress.planned.destination for progress in self.plan))
         refuse_changed(self.flow, await describe(self.sink, names))
         done, total = self.tracker.partitions
@@ -154,10 +183,13 @@ class Run:
 
     async def _take_plan(self) -> None:
         self.plan = await self.state.partitions(self.flow.id)
+        self.positions = await self.state.positions(self.flow.id)
         self.tracker.plan(self.plan)
 
     async def copy(self) -> None:
         """Copies what is left of the plan and publishes each namespace when it is complete."""
+        if self.flow.status != "copying":
+            return
         self.tracker.stage = "copying"
         settings = self.settings
         memory = settings.memory_limit or budget.default_memory_limit()
@@ -184,8 +216,8 @@ class Run:
             growth.cancel()
             await asyncio.gather(growth, return_exceptions=True)
             await team.close()
-        if not self.stop.is_set() or not job.remaining():
-            await self._complete()
+        if not job.remaining():
+            await self._set_status("copied" if self.mode == "InitialSync" else "following")
 
     def _in_other_processes(self) -> bool:
         return isinstance(self.source_end, Endpoint) and isinstance(self.destination_end, Endpoint)
@@ -245,10 +277,30 @@ class Run:
             remedy="give every document an id of its own, or keep one of each with --duplicates last",
         )
 
-    async def _complete(self) -> None:
-        self.flow.status = "copied"
+    async def _set_status(self, status: Status) -> None:
+        self.flow.status = status
         self.flow.updated = time.time()
         await self.state.update(self.flow)
+
+    async def follow(self) -> None:
+        """Follows the change streams until stopped or caught up, where the mode says so and the copy is complete."""
+        if self.flow.status == "copying":
+            return
+        if self.mode != "InitialSync":
+            self.tracker.stage = "following"
+            await self._set_status("following")
+            settings = StreamSettings(
+                type=wire.Type(self.flow.batch["type"]),
+                retry_for=self.settings.retry_for,
+                save_every=self.settings.save_positions_seconds,
+                max_delete=self.settings.max_delete,
+            )
+            rename = self.settings.selection.destination
+            ends = self.source, self.sink, self.state
+            stream = Stream(self.flow.id, *ends, settings, self.positions, rename, self.tracker)
+            await stream.run(self.stop, until_caught_up=self.settings.until_caught_up)
+            if self.stop.is_set():
+                return
         self.tracker.stage = "done"
 
 

@@ -34,4 +34,9 @@ class Settings:
     overwrite: bool = False
     merge_namespaces: bool = False
     duplicates: Literal["fail", "last"] = "fail"
+    # End when everything up to the source's present time is durable.
     until_caught_up: bool = False
+    # Documents that a change stream may delete in a run; None: any number.
+    max_delete: int | None = None
+    # How often positions of change streams are saved.
+    save_positions_seconds: float = 1.0

@@ -70,8 +70,26 @@ SELECTION = (
 RUN = (
     click.Option(
         ["--mode"],
-        type=click.Choice(["InitialSync"], case_sensitive=False),
-        help="InitialSync copies and ends. It is the default where SOURCE or DESTINATION cannot follow changes.",
+        type=click.Choice(["Full", "CDC", "InitialSync"], case_sensitive=False),
+        metavar="[Full|CDC|InitialSync]",
+        help="Full copies, then follows changes until stopped. CDC only follows them, on from an earlier copy. InitialSync"
+        " copies and ends. Default: Full where both ends can, else InitialSync.",
+    ),
+    click.Option(
+        ["--until-caught-up"], is_flag=True, help="End when all changes up to the end of the copy are applied."
+    ),
+    click.Option(
+        ["--max-delete"],
+        type=click.IntRange(0),
+        help="Stop, with exit status 7, before changes delete more documents than this in a run.",
+    ),
+    click.Option(
+        ["--cdc-resume-token-interval"],
+        type=click.FloatRange(0.01),
+        default=1,
+        show_default=True,
+        metavar="SECONDS",
+        help="How often the position in a change stream is saved.",
     ),
     click.Option(["--flow"], default="", metavar="NAME", help="A name for this run's state, to keep several apart."),
     click.Option(["--restart"], is_flag=True, help="Start an unfinished copy over instead of going on."),
@@ -97,6 +115,7 @@ SPEED = (
     click.Option(
         ["--load-level"],
         type=click.Choice(list(LOAD_LEVELS), case_sensitive=False),
+        metavar="[Low|Medium|High|Beast]",
         default="Low",
         show_default=True,
         help="Partitions copied at a time: 4, 8, 16 or 32.",
@@ -140,6 +159,7 @@ OUTPUT = (
     click.Option(
         ["--verbosity"],
         type=click.Choice(["DEBUG", "INFO", "WARN", "ERROR"], case_sensitive=False),
+        metavar="[DEBUG|INFO|WARN|ERROR]",
         default="WARN",
         show_default=True,
         help="How much is logged.",
@@ -196,4 +216,7 @@ def to_settings(values: Mapping[str, Any]) -> Settings:
         overwrite=values["overwrite"],
         merge_namespaces=values["merge_namespaces"],
         duplicates=values["duplicates"],
+        until_caught_up=values["until_caught_up"],
+        max_delete=values["max_delete"],
+        save_positions_seconds=values["cdc_resume_token_interval"],
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from dsync import wire
 from dsync.connector import Connector
 from dsync.errors import UsageError
+from dsync.settings import Mode
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,26 @@ async def agree(source: Connector, destination: Connector) -> Agreement:
         source_info.capabilities.source.supported_data_types, destination_info.capabilities.sink.supported_data_types
     )
     return Agreement(source_info, destination_info, native, target)
+
+
+def choose_mode(agreement: Agreement, asked: Mode | None) -> tuple[Mode, str]:
+    """What a run does, and why it does not follow changes where it might have been expected to ("" otherwise).
+
+    Raises UsageError where a mode was asked for that the pair cannot do.
+    """
+    source, sink = agreement.source.capabilities.source, agreement.sink
+    if asked == "InitialSync":
+        return asked, ""
+    reason = ""
+    if not source.updates and (asked is None or source.HasField("updates")):
+        reason = f"{agreement.source.db_type} has no change stream here"
+    elif not sink.updates and (asked is None or sink.HasField("updates")):
+        reason = f"{agreement.destination.db_type} takes no updates"
+    if not reason:
+        return asked or "Full", ""
+    if asked is not None:
+        raise UsageError(f"--mode {asked} cannot work: {reason}", remedy="copy with --mode InitialSync")
+    return "InitialSync", f"changes are not followed after the copy: {reason}"
 
 
 def choose_types(offered: Sequence[wire.Type], taken: Sequence[wire.Type]) -> tuple[wire.Type, wire.Type]:

@@ -11,7 +11,7 @@ from dsync.connector import Connector
 from dsync.errors import GapError, UnimplementedError, UsageError
 from dsync.namespaces import Selection
 from dsync.state import Flow
-from dsync.wire.gen.dsync.v1.flow_pb2 import PlannedPartition
+from dsync.wire.gen.dsync.v1.flow_pb2 import PlannedPartition, Position
 
 # Questions about namespaces that are under way at once.
 CONCURRENT_QUESTIONS = 16
@@ -19,9 +19,10 @@ CONCURRENT_QUESTIONS = 16
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The partitions of a copy and what it leaves out."""
+    """The partitions of a copy, the change streams from before it, and what is left out."""
 
     partitions: list[PlannedPartition] = field(default_factory=list)
+    positions: list[Position] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
     @property
@@ -31,7 +32,13 @@ class Plan:
 
 
 async def make_plan(
-    source: Connector, capabilities: wire.Capabilities.Source, selection: Selection, *, merge: bool = False
+    source: Connector,
+    capabilities: wire.Capabilities.Source,
+    selection: Selection,
+    *,
+    copy: bool = True,
+    updates: bool = False,
+    merge: bool = False,
 ) -> Plan:
     """Asks the source, as it likes to be asked, and applies the selection.
 
@@ -42,7 +49,10 @@ async def make_plan(
     if not names and not capabilities.default_plan:
         raise UsageError("this source does not say what it holds", remedy="name what to copy with --namespace")
     questions = [names] if capabilities.multi_namespace_plan or len(names) < 2 else [[name] for name in names]
-    answers = [await source.GeneratePlan(wire.GeneratePlanRequest(namespaces=q, initial_sync=True)) for q in questions]
+    answers = [
+        await source.GeneratePlan(wire.GeneratePlanRequest(namespaces=question, initial_sync=copy, updates=updates))
+        for question in questions
+    ]
     found = [partition for answer in answers for partition in answer.partitions]
     kept = [partition for partition in found if not selection.excludes(partition.namespace)]
     if found and not kept:
@@ -53,7 +63,12 @@ async def make_plan(
     ]
     if not merge:
         refuse_merging(planned)
-    return Plan(planned, [warning for answer in answers for warning in answer.warnings])
+    streams = [partition for answer in answers for partition in answer.updates_partitions]
+    positions = [
+        Position(number=number, partition=partition, cursor=partition.cursor)
+        for number, partition in enumerate(streams)
+    ]
+    return Plan(planned, positions, [warning for answer in answers for warning in answer.warnings])
 
 
 def refuse_merging(partitions: Iterable[PlannedPartition]) -> None:

@@ -27,10 +27,28 @@ class NamespaceProgress:
 
 
 @dataclass(slots=True)
+class StreamProgress:
+    """One change stream in this run."""
+
+    updates: int = 0
+    # When the last durable update happened at the source, in seconds since the epoch; 0 before the first.
+    time: float = 0.0
+    # The last answer brought a position and no update: nothing more was there.
+    idle: bool = False
+
+    def applied(self, updates: int, moment: float, *, idle: bool) -> None:
+        """Counts what has become durable."""
+        self.updates += updates
+        self.time = max(self.time, moment)
+        self.idle = idle
+
+
+@dataclass(slots=True)
 class Tracker:
     """The counters of a run; views read them whenever they like. All times are of the monotonic clock."""
 
     namespaces: dict[str, NamespaceProgress] = field(default_factory=dict)
+    streams: list[StreamProgress] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     # What this run itself has copied; the rest was there before it.
     run_documents: int = 0
@@ -90,6 +108,17 @@ class Tracker:
     def bytes(self) -> int:
         """Bytes of documents at the destination by this flow, as they were handed to it."""
         return sum(at.bytes for at in self.namespaces.values())
+
+    @property
+    def updates(self) -> int:
+        """Updates that this run has applied."""
+        return sum(stream.updates for stream in self.streams)
+
+    @property
+    def lag_seconds(self) -> float | None:
+        """How far the least durable position is behind; 0 where nothing more was there. None before it is known."""
+        behind = [0.0 if s.idle else time.time() - s.time for s in self.streams if s.idle or s.time]
+        return max(0.0, *behind) if self.streams and len(behind) == len(self.streams) else None
 
     @property
     def partitions(self) -> tuple[int, int]:

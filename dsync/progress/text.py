@@ -32,6 +32,8 @@ def summary(tracker: Tracker) -> Iterator[str]:
     if len(named) > MOST_LISTED:
         yield f"  and {number(len(named) - MOST_LISTED, 'more namespace')}"
     yield total_line(tracker)
+    if tracker.streams:
+        yield stream_line(tracker)
     for warning in tracker.warnings:
         yield f"note: {warning}"
 
@@ -54,8 +56,17 @@ def total_line(tracker: Tracker) -> str:
     return f"{number(tracker.documents, 'document')}, {size(tracker.bytes)}{earlier} in {seconds:.1f} s ({rate})"
 
 
+def stream_line(tracker: Tracker) -> str:
+    """The change streams: how much was applied, and how far behind the least durable of them is."""
+    lag = tracker.lag_seconds
+    behind = "" if lag is None else f", {lag:.1f} s behind" if lag >= 1 else ", up to date"
+    return f"{number(tracker.updates, 'update')} applied{behind}"
+
+
 def progress_line(tracker: Tracker) -> str:
     """One line about a run under way."""
+    if tracker.stage == "following":
+        return f"following: {stream_line(tracker)}"
     done, total = tracker.partitions
     estimated = sum(at.estimated for at in tracker.namespaces.values())
     known = all(at.estimated for at in tracker.namespaces.values())

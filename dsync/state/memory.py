@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from dsync.errors import HeldError
 from dsync.state.store import Flow, Progress, State
-from dsync.wire.gen.dsync.v1.flow_pb2 import Checkpoint, PlannedPartition
+from dsync.wire.gen.dsync.v1.flow_pb2 import Checkpoint, PlannedPartition, Position
 
 
 class MemoryState(State):
@@ -16,6 +16,7 @@ class MemoryState(State):
     def __init__(self) -> None:
         self._flows: dict[str, Flow] = {}
         self._plans: dict[str, dict[int, Progress]] = {}
+        self._positions: dict[str, dict[int, Position]] = {}
         self._locked: set[str] = set()
 
     async def open(self) -> None:
@@ -39,8 +40,11 @@ class MemoryState(State):
         """See State."""
         return sorted(copy.deepcopy(list(self._flows.values())), key=lambda flow: flow.updated)
 
-    async def begin(self, flow: Flow, partitions: Sequence[PlannedPartition]) -> None:
+    async def begin(
+        self, flow: Flow, partitions: Sequence[PlannedPartition], positions: Sequence[Position] = ()
+    ) -> None:
         """See State."""
+        self._positions[flow.id] = {position.number: position for position in positions}
         await self.update(flow)
         self._plans[flow.id] = {planned.number: Progress(planned, Checkpoint()) for planned in partitions}
 
@@ -58,7 +62,16 @@ class MemoryState(State):
         for number, checkpoint in checkpoints.items():
             plan[number] = Progress(plan[number].planned, checkpoint)
 
+    async def positions(self, flow_id: str) -> list[Position]:
+        """See State."""
+        return [position for _, position in sorted(self._positions.get(flow_id, {}).items())]
+
+    async def save_positions(self, flow_id: str, positions: Sequence[Position]) -> None:
+        """See State."""
+        self._positions.setdefault(flow_id, {}).update({position.number: position for position in positions})
+
     async def reset(self, flow_id: str) -> bool:
         """See State."""
         self._plans.pop(flow_id, None)
+        self._positions.pop(flow_id, None)
         return self._flows.pop(flow_id, None) is not None

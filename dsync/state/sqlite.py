@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from dsync.errors import HeldError, StateError
 from dsync.state.store import Flow, Progress, State
-from dsync.wire.gen.dsync.v1.flow_pb2 import Checkpoint, PlannedPartition
+from dsync.wire.gen.dsync.v1.flow_pb2 import Checkpoint, PlannedPartition, Position
 
 # Of the file's layout. Raise it with a step in MIGRATIONS that leads from the one before.
 VERSION = 1
@@ -25,11 +25,14 @@ MIGRATIONS = {
         flow text not null, number integer not null, planned blob not null, checkpoint blob not null,
         primary key (flow, number)
     ) without rowid;
+    create table positions (
+        flow text not null, number integer not null, position blob not null, primary key (flow, number)
+    ) without rowid;
     """
 }
 
 
-Row = TypeVar("Row", PlannedPartition, Checkpoint)
+Row = TypeVar("Row", PlannedPartition, Checkpoint, Position)
 
 
 class SqliteState(State):
@@ -144,14 +147,26 @@ class SqliteState(State):
             rows = self._execute("select body from flows order by updated").fetchall()
             return [Flow(**json.loads(body)) for (body,) in rows]
 
-    async def begin(self, flow: Flow, partitions: Sequence[PlannedPartition]) -> None:
+    async def begin(
+        self, flow: Flow, partitions: Sequence[PlannedPartition], positions: Sequence[Position] = ()
+    ) -> None:
         """See State."""
         with self._transaction():
             self._put(flow)
-            self._execute("delete from partitions where flow = ?", (flow.id,))
+            self._forget_plan(flow.id)
             for planned in partitions:
                 row = (flow.id, planned.number, planned.SerializeToString(), Checkpoint().SerializeToString())
                 self._execute("insert into partitions values (?, ?, ?, ?)", row)
+            self._put_positions(flow.id, positions)
+
+    def _forget_plan(self, flow_id: str) -> None:
+        for table in ("partitions", "positions"):
+            self._execute(f"delete from {table} where flow = ?", (flow_id,))  # noqa: S608 - the names are these two
+
+    def _put_positions(self, flow_id: str, positions: Sequence[Position]) -> None:
+        for position in positions:
+            row = (flow_id, position.number, position.SerializeToString())
+            self._execute("insert or replace into positions values (?, ?, ?)", row)
 
     async def update(self, flow: Flow) -> None:
         """See State."""
@@ -168,7 +183,10 @@ class SqliteState(State):
         query = "select planned, checkpoint from partitions where flow = ? order by number"
         with self._explained():
             rows = self._execute(query, (flow_id,)).fetchall()
-            return [Progress(_planned(planned), _checkpoint(checkpoint)) for planned, checkpoint in rows]
+            return [
+                Progress(_parsed(PlannedPartition, planned), _parsed(Checkpoint, checkpoint))
+                for planned, checkpoint in rows
+            ]
 
     async def save(self, flow_id: str, checkpoints: Mapping[int, Checkpoint]) -> None:
         """See State."""
@@ -177,26 +195,28 @@ class SqliteState(State):
                 row = (checkpoint.SerializeToString(), flow_id, number)
                 self._execute("update partitions set checkpoint = ? where flow = ? and number = ?", row)
 
+    async def positions(self, flow_id: str) -> list[Position]:
+        """See State."""
+        with self._explained():
+            rows = self._execute("select position from positions where flow = ? order by number", (flow_id,)).fetchall()
+            return [_parsed(Position, body) for (body,) in rows]
+
+    async def save_positions(self, flow_id: str, positions: Sequence[Position]) -> None:
+        """See State."""
+        with self._transaction():
+            self._put_positions(flow_id, positions)
+
     async def reset(self, flow_id: str) -> bool:
         """See State."""
         with self._transaction():
-            self._execute("delete from partitions where flow = ?", (flow_id,))
+            self._forget_plan(flow_id)
             return self._execute("delete from flows where id = ?", (flow_id,)).rowcount > 0
 
 
-def _planned(data: bytes) -> PlannedPartition:
-    return _parsed(PlannedPartition(), data)
-
-
-def _checkpoint(data: bytes) -> Checkpoint:
-    return _parsed(Checkpoint(), data)
-
-
-def _parsed(message: Row, data: bytes) -> Row:
+def _parsed(kind: type[Row], data: bytes) -> Row:
     from google.protobuf.message import DecodeError
 
     try:
-        message.ParseFromString(data)
+        return kind.FromString(data)
     except DecodeError as error:
         raise ValueError(f"a row cannot be parsed: {error}") from error
-    return message

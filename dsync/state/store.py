@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from dsync.wire.gen.dsync.v1.flow_pb2 import Checkpoint, PlannedPartition
+from dsync.wire.gen.dsync.v1.flow_pb2 import Checkpoint, PlannedPartition, Position
 
 Status = Literal["copying", "copied", "following"]
 
@@ -76,7 +76,9 @@ class State(ABC):
         """All flows, the one changed last at the end."""
 
     @abstractmethod
-    async def begin(self, flow: Flow, partitions: Sequence[PlannedPartition]) -> None:
+    async def begin(
+        self, flow: Flow, partitions: Sequence[PlannedPartition], positions: Sequence[Position] = ()
+    ) -> None:
         """Puts the flow in the place of whatever stood under its id, with a plan of which nothing is copied."""
 
     @abstractmethod
@@ -90,6 +92,14 @@ class State(ABC):
     @abstractmethod
     async def save(self, flow_id: str, checkpoints: Mapping[int, Checkpoint]) -> None:
         """Replaces the checkpoints of these partitions, by number."""
+
+    @abstractmethod
+    async def positions(self, flow_id: str) -> list[Position]:
+        """The flow's change streams, by number."""
+
+    @abstractmethod
+    async def save_positions(self, flow_id: str, positions: Sequence[Position]) -> None:
+        """Replaces these change streams, by number."""
 
     @abstractmethod
     async def reset(self, flow_id: str) -> bool:

@@ -284,6 +284,7 @@ class GetInfoResponse(google.protobuf.message.Message):
     VERSION_FIELD_NUMBER: builtins.int
     SPEC_FIELD_NUMBER: builtins.int
     CAPABILITIES_FIELD_NUMBER: builtins.int
+    NOW_FIELD_NUMBER: builtins.int
     id: builtins.str
     """What the store is, stable over time, without credentials: part of a flow's identity."""
     db_type: builtins.str
@@ -291,6 +292,10 @@ class GetInfoResponse(google.protobuf.message.Message):
     spec: builtins.str
     @property
     def capabilities(self) -> Global___Capabilities: ...
+    @property
+    def now(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """dsync: the clock that the times of updates come from, now. Absent: the machine's."""
+
     def __init__(
         self,
         *,
@@ -299,10 +304,11 @@ class GetInfoResponse(google.protobuf.message.Message):
         version: builtins.str = ...,
         spec: builtins.str = ...,
         capabilities: Global___Capabilities | None = ...,
+        now: google.protobuf.timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["capabilities", b"capabilities"]
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["capabilities", b"capabilities", "now", b"now"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["capabilities", b"capabilities", "db_type", b"db_type", "id", b"id", "spec", b"spec", "version", b"version"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["capabilities", b"capabilities", "db_type", b"db_type", "id", b"id", "now", b"now", "spec", b"spec", "version", b"version"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___GetInfoResponse: typing_extensions.TypeAlias = GetInfoResponse

@@ -9,6 +9,7 @@ import dsync.wire.gen.adiom.v1.messages_pb2
 import google.protobuf.descriptor
 import google.protobuf.internal.containers
 import google.protobuf.message
+import google.protobuf.timestamp_pb2
 import sys
 import typing
 
@@ -75,6 +76,46 @@ class Checkpoint(google.protobuf.message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___Checkpoint: typing_extensions.TypeAlias = Checkpoint
+
+@typing.final
+class Position(google.protobuf.message.Message):
+    """A change stream and how far it is: everything before the position is durable in the sink."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: builtins.int
+    PARTITION_FIELD_NUMBER: builtins.int
+    CURSOR_FIELD_NUMBER: builtins.int
+    UPDATES_FIELD_NUMBER: builtins.int
+    TIME_FIELD_NUMBER: builtins.int
+    number: builtins.int
+    """Its place in the plan, from 0."""
+    cursor: builtins.bytes
+    updates: builtins.int
+    """Updates applied so far."""
+    @property
+    def partition(self) -> dsync.wire.gen.adiom.v1.messages_pb2.UpdatesPartition:
+        """As planned; its cursor is where the copy began."""
+
+    @property
+    def time(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When the last of them happened at the source."""
+
+    def __init__(
+        self,
+        *,
+        number: builtins.int = ...,
+        partition: dsync.wire.gen.adiom.v1.messages_pb2.UpdatesPartition | None = ...,
+        cursor: builtins.bytes = ...,
+        updates: builtins.int = ...,
+        time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["partition", b"partition", "time", b"time"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["cursor", b"cursor", "number", b"number", "partition", b"partition", "time", b"time", "updates", b"updates"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___Position: typing_extensions.TypeAlias = Position
 
 @typing.final
 class PlannedPartition(google.protobuf.message.Message):

@@ -1,0 +1,248 @@
+"""Follows change streams: each reads ahead, writes batches, and saves a position only when all before it is durable."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from dsync import wire
+from dsync.connector import Connector
+from dsync.errors import DsyncError, LimitError, TransientError, decisive
+from dsync.flow.updates import requests
+from dsync.progress import StreamProgress, Tracker
+from dsync.state import State
+from dsync.wire.gen.dsync.v1.flow_pb2 import Position
+
+logger = logging.getLogger(__name__)
+
+# Of one stream, read and not yet durable; a batch holds no more either.
+AHEAD_UPDATES, AHEAD_BYTES = 10_000, 16 << 20
+# Seconds to wait before a stream that ended or failed is opened again: random up to a bound that doubles.
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 16.0
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSettings:
+    """What all streams of a run have in common; times in seconds."""
+
+    type: wire.Type
+    retry_for: float
+    # How often positions are saved.
+    save_every: float = 1.0
+    # Documents that a run may delete; None: any number.
+    max_delete: int | None = None
+
+
+class Ahead:
+    """Answers that were read and are not yet taken, bounded by updates and bytes."""
+
+    def __init__(self) -> None:
+        self._answers: deque[wire.StreamUpdatesResponse] = deque()
+        self._updates = self._bytes = 0
+        self._changed = asyncio.Condition()
+
+    async def put(self, answer: wire.StreamUpdatesResponse) -> None:
+        """Waits for room; a single answer of any size fits where there is nothing."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._updates < AHEAD_UPDATES and self._bytes < AHEAD_BYTES)
+            self._answers.append(answer)
+            self._updates += len(answer.updates)
+            self._bytes += answer.ByteSize()
+            self._changed.notify_all()
+
+    async def take(self) -> list[wire.StreamUpdatesResponse]:
+        """All that is there, at once when there is anything: updates never wait for company."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: bool(self._answers))
+            answers, self._answers = list(self._answers), deque()
+            self._updates = self._bytes = 0
+            self._changed.notify_all()
+            return answers
+
+
+class Follower:
+    """Follows one change stream from its position on."""
+
+    def __init__(
+        self,
+        source: Connector,
+        sink: Connector,
+        settings: StreamSettings,
+        position: Position,
+        rename: Callable[[str], str],
+        progress: StreamProgress,
+        allow_deletes: Callable[[int], None],
+    ) -> None:
+        self.source = source
+        self.sink = sink
+        self.settings = settings
+        # Everything before it is durable in the sink.
+        self.position = position
+        self.rename = rename
+        self.progress = progress
+        self.allow_deletes = allow_deletes
+        self._ahead = Ahead()
+        self._read_to = position.cursor or position.partition.cursor
+
+    async def run(self) -> None:
+        """Follows for ever. Raises the first failure that is not worth another try."""
+        tasks = [asyncio.create_task(self._read()), asyncio.create_task(self._write())]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _read(self) -> None:
+        pause, failing_since = FIRST_PAUSE, None
+        while True:
+            before = self._read_to
+            try:
+                await self._read_once()
+                logger.warning("a change stream ended; it is opened again where it ended")
+            except TransientError as error:
+                failing_since = time.monotonic() if failing_since is None or self._read_to != before else failing_since
+                if time.monotonic() - failing_since >= self.settings.retry_for:
+                    raise
+                logger.warning("%s; the change stream is opened again", error.message)
+            pause = FIRST_PAUSE if self._read_to != before else min(2 * pause, LONGEST_PAUSE)
+            await asyncio.sleep(random.uniform(0, pause))  # noqa: S311 - spreads reconnects, guards nothing
+
+    async def _read_once(self) -> None:
+        partition = self.position.partition
+        request = wire.StreamUpdatesRequest(
+            namespaces=partition.namespaces, type=self.settings.type, cursor=self._read_to
+        )
+        async for answer in self.source.StreamUpdates(request):
+            await self._ahead.put(answer)
+            self._read_to = answer.next_cursor
+
+    async def _write(self) -> None:
+        while True:
+            answers = await self._ahead.take()
+            await self._apply(answers)
+            self._advance(answers)
+
+    async def _apply(self, answers: Sequence[wire.StreamUpdatesResponse]) -> None:
+        by_namespace: dict[str, list[wire.Update]] = {}
+        for answer in answers:
+            if answer.updates:
+                by_namespace.setdefault(self.rename(answer.namespace), []).extend(answer.updates)
+        every = (update for updates in by_namespace.values() for update in updates)
+        self.allow_deletes(sum(update.type == wire.DELETE for update in every))
+        writes = [
+            self.sink.WriteUpdates(request)
+            for name, updates in by_namespace.items()
+            for request in requests(name, self.settings.type, updates)
+        ]
+        results = await asyncio.gather(*writes, return_exceptions=True)
+        errors = [result for result in results if isinstance(result, BaseException)]
+        if errors:
+            raise next((error for error in errors if not isinstance(error, DsyncError)), errors[0])
+
+    def _advance(self, answers: Sequence[wire.StreamUpdatesResponse]) -> None:
+        last = answers[-1]
+        applied = sum(len(answer.updates) for answer in answers)
+        position = Position(
+            number=self.position.number,
+            partition=self.position.partition,
+            cursor=last.next_cursor,
+            updates=self.position.updates + applied,
+            time=self.position.time,
+        )
+        for answer in answers:
+            if answer.HasField("time"):
+                position.time.CopyFrom(answer.time)
+        self.position = position
+        self.progress.applied(applied, _seconds(position.time), idle=not last.updates)
+
+
+class Stream:
+    """All change streams of a flow, side by side."""
+
+    def __init__(
+        self,
+        flow_id: str,
+        source: Connector,
+        sink: Connector,
+        state: State,
+        settings: StreamSettings,
+        positions: Sequence[Position],
+        rename: Callable[[str], str],
+        tracker: Tracker,
+    ) -> None:
+        self.flow_id = flow_id
+        self.state = state
+        self.settings = settings
+        self.tracker = tracker
+        self._source = source
+        self._deleted = 0
+        tracker.streams = [StreamProgress() for _ in positions]
+        self.followers = [
+            Follower(source, sink, settings, position, rename, progress, self._allow_deletes)
+            for position, progress in zip(positions, tracker.streams, strict=True)
+        ]
+        self._saved = {position.number: position.cursor for position in positions}
+
+    def _allow_deletes(self, count: int) -> None:
+        self._deleted += count
+        most = self.settings.max_delete
+        if most is not None and self._deleted > most:
+            raise LimitError(
+                f"the change stream would delete {self._deleted:,} documents in this run, more than --max-delete {most:,}",
+                remedy="look at the source; if it is right, run again with a higher --max-delete",
+            )
+
+    async def run(self, stop: asyncio.Event, *, until_caught_up: bool) -> None:
+        """Follows until stopped or, on request, until everything up to the source's present time is durable.
+
+        Positions are saved in every case, and are never ahead of what is durable. Raises the failure that decides.
+        """
+        target = await self._now() if until_caught_up else None
+        tasks = [asyncio.create_task(follower.run()) for follower in self.followers]
+        stopped = asyncio.create_task(stop.wait())
+        try:
+            while not stop.is_set() and not (target is not None and self._caught_up(target)):
+                pause = min(self.settings.save_every, 0.05) if target is not None else self.settings.save_every
+                done, _ = await asyncio.wait([*tasks, stopped], timeout=pause, return_when=asyncio.FIRST_COMPLETED)
+                await self._save()
+                if done - {stopped}:
+                    break
+        finally:
+            for task in (*tasks, stopped):
+                task.cancel()
+            results = await asyncio.gather(*tasks, return_exceptions=True)
+            await self._save()
+        failures = [r for r in results if isinstance(r, Exception)]
+        if failures:
+            raise (
+                decisive([r for r in failures if isinstance(r, DsyncError)])
+                if all(isinstance(r, DsyncError) for r in failures)
+                else failures[0]
+            )
+
+    async def _now(self) -> float:
+        info = await self._source.GetInfo(wire.GetInfoRequest())
+        return _seconds(info.now) if info.HasField("now") else time.time()
+
+    def _caught_up(self, target: float) -> bool:
+        # an idle answer of this run is younger than the target: nothing more was there
+        return all(progress.time >= target or progress.idle for progress in self.tracker.streams)
+
+    async def _save(self) -> None:
+        moved = [f.position for f in self.followers if self._saved[f.position.number] != f.position.cursor]
+        if moved:
+            await self.state.save_positions(self.flow_id, moved)
+            self._saved.update({position.number: position.cursor for position in moved})
+
+
+def _seconds(moment: Timestamp) -> float:
+    return moment.seconds + moment.nanos / 1e9

@@ -1,0 +1,37 @@
+"""Batches of updates: the newest full update of an id wins, order within an id is kept, ids are independent of each other."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Sequence
+
+from dsync import wire
+from dsync.codec import raw
+
+# Updates in one request at the most: small enough to be written side by side.
+REQUEST_UPDATES = 1000
+
+
+def compact(updates: Iterable[wire.Update]) -> list[list[wire.Update]]:
+    """The updates by id, in the order in which the ids last appeared in full; those of an id in order.
+
+    A full update or a delete replaces whatever came before it for its id; partial updates after it are kept.
+    """
+    by_id: dict[Hashable, list[wire.Update]] = {}
+    for update in updates:
+        key = tuple(raw.id_key(part.type, part.data) for part in update.id)
+        if update.type == wire.PARTIAL_UPDATE and key in by_id:
+            by_id[key].append(update)
+        else:
+            by_id.pop(key, None)
+            by_id[key] = [update]
+    return list(by_id.values())
+
+
+def requests(namespace: str, data_type: wire.Type, updates: Sequence[wire.Update]) -> list[wire.WriteUpdatesRequest]:
+    """Requests that may be written side by side: no id is in two of them."""
+    made: list[wire.WriteUpdatesRequest] = []
+    for group in compact(updates):
+        if not made or len(made[-1].updates) + len(group) > REQUEST_UPDATES:
+            made.append(wire.WriteUpdatesRequest(namespace=namespace, type=data_type))
+        made[-1].updates.extend(group)
+    return made
