@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 from dsync.errors import DsyncError, decisive
 from dsync.progress import Tracker
@@ -16,7 +17,7 @@ from dsync.workers.team import Team
 
 logger = logging.getLogger(__name__)
 
-# Seconds: checkpoints are committed together when this much time has passed. What a kill costs beyond a step.
+# Seconds: checkpoints are committed together this often. A kill costs what was copied since.
 COMMIT_SECONDS = 0.1
 # Seconds that steps get to come to their end after a stop was asked for.
 DRAIN_SECONDS = 4.0
@@ -53,8 +54,8 @@ class Copy:
         self._todo = iter([progress for progress in plan if not progress.checkpoint.done])
         self._open = Counter(p.planned.destination for p in plan if not p.checkpoint.done)
         self._seen: set[str] = set()
-        self._unsaved: dict[int, Checkpoint] = {}
-        self._saved_at = 0.0
+        self._unsaved: dict[int, tuple[PlannedPartition, Checkpoint]] = {}
+        self._committing = asyncio.Lock()
 
     async def run(self, copiers: int) -> None:
         """Copies with so many partitions at a time, until all is done, something failed or `stop` is set.
@@ -64,20 +65,31 @@ class Copy:
         for name in sorted({progress.planned.destination for progress in self.plan} - set(self._open)):
             await self._finish(name)
         tasks = [asyncio.create_task(self._copier()) for _ in range(copiers)]
+        commits = asyncio.create_task(self._commit_often())
         drain = asyncio.create_task(self._cut_short(tasks))
         try:
-            await asyncio.gather(*tasks)
-        except asyncio.CancelledError:
-            if not self.stop.is_set():
-                raise
+            await self._gather(tasks, commits)
         finally:
-            drain.cancel()
-            for task in tasks:
+            for task in (*tasks, commits, drain):
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.gather(*tasks, commits, drain, return_exceptions=True)
             await self._commit()
         if self.errors:
             raise decisive(self.errors)
+
+    async def _gather(self, tasks: Sequence[asyncio.Task[None]], commits: asyncio.Task[None]) -> None:
+        """Waits for all copiers, or for a state that cannot be kept any more."""
+        copied = asyncio.gather(*tasks)
+        try:
+            watched: set[asyncio.Future[Any]] = {copied, commits}
+            await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
+            if not copied.done():
+                copied.cancel()
+                await commits
+            await copied
+        except asyncio.CancelledError:
+            if not self.stop.is_set():
+                raise
 
     async def _cut_short(self, tasks: Sequence[asyncio.Task[None]]) -> None:
         await self.stop.wait()
@@ -107,38 +119,41 @@ class Copy:
             self.team.leave(worker)
 
     async def _copy_partition(self, worker: Worker, planned: PlannedPartition, at: Checkpoint) -> Worker:
+        def keep(reached: Checkpoint) -> None:
+            nonlocal at
+            self.tracker.advance(planned.destination, at, reached)
+            self._unsaved[planned.number] = planned, reached
+            at = reached
+
         while not at.done and not self._ending:
             worker = self.team.balance(worker)
             try:
-                result = await worker.step(Step(planned=planned, checkpoint=at))
+                result = await worker.step(Step(planned=planned, checkpoint=at), keep)
             except WorkerDied:
                 logger.warning("a worker process ended unexpectedly; its steps are taken again elsewhere")
                 worker = self.team.replace(worker)
                 continue
-            await self._keep(planned, at, result.checkpoint)
-            at = result.checkpoint
+            keep(result.checkpoint)
             if result.HasField("failure"):
                 raise to_error(result.failure)
         if at.done:
             await self._end_partition(planned.destination)
         return worker
 
-    async def _keep(self, planned: PlannedPartition, before: Checkpoint, after: Checkpoint) -> None:
-        name = planned.destination
-        if name not in self._seen and any(written.documents for written in after.written):
-            self._seen.add(name)
-            await self.first_write(name)
-        self._unsaved[planned.number] = after
-        self.tracker.advance(name, before, after)
-        now = asyncio.get_running_loop().time()
-        if now - self._saved_at >= COMMIT_SECONDS:
-            self._saved_at = now
+    async def _commit_often(self) -> None:
+        while True:
+            await asyncio.sleep(COMMIT_SECONDS)
             await self._commit()
 
     async def _commit(self) -> None:
-        if self._unsaved:
+        async with self._committing:
             unsaved, self._unsaved = self._unsaved, {}
-            await self.state.save(self.flow_id, unsaved)
+            for planned, reached in unsaved.values():
+                if planned.destination not in self._seen and any(written.documents for written in reached.written):
+                    await self.first_write(planned.destination)
+                    self._seen.add(planned.destination)
+            if unsaved:
+                await self.state.save(self.flow_id, {number: reached for number, (_, reached) in unsaved.items()})
 
     async def _end_partition(self, name: str) -> None:
         self._open[name] -= 1

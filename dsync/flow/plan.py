@@ -136,7 +136,8 @@ def refuse_changed(flow: Flow, found: dict[str, wire.GetNamespaceMetadataRespons
     """Raises GapError where a namespace that an unfinished flow has written to was dropped or made anew since."""
     for name, known in flow.namespaces.items():
         identity = known.get("identity", "")
-        if identity and name in found and found[name].identity != identity:
+        # what this flow has published itself is new, and its own
+        if identity and name in found and found[name].identity != identity and found[name].flow != flow.id:
             raise GapError(
                 f"{name!r} was dropped or made anew at the destination since this flow began",
                 remedy="copy everything again with --restart",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from dsync import wire
@@ -48,10 +49,18 @@ class StepFailed(Exception):
         self.reached = reached
 
 
-async def run_step(source: Connector, sink: Connector, settings: StepSettings, gauge: Gauge, step: Step) -> Checkpoint:
+async def run_step(
+    source: Connector,
+    sink: Connector,
+    settings: StepSettings,
+    gauge: Gauge,
+    step: Step,
+    report: Callable[[Checkpoint], None],
+) -> Checkpoint:
     """Copies on from the step's checkpoint; everything before the answered checkpoint is durable in the sink.
 
-    Raises StepFailed, caused by the error, with the checkpoint that was reached in spite of it.
+    `report` is called with the checkpoint after each batch. Raises StepFailed, caused by the error, with the checkpoint
+    that was reached in spite of it.
     """
     writes: deque[tuple[asyncio.Task[None], Checkpoint]] = deque()
     durable = read = step.checkpoint
@@ -66,6 +75,7 @@ async def run_step(source: Connector, sink: Connector, settings: StepSettings, g
             writes.append((asyncio.create_task(_write(sink, batch, gauge)), read))
             while len(writes) >= settings.in_flight:
                 durable = await _settle_oldest(writes)
+                report(durable)
         while writes:
             durable = await _settle_oldest(writes)
     except DsyncError as error:

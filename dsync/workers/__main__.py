@@ -11,9 +11,9 @@ import sys
 
 from dsync.flow.ends import Assignment
 from dsync.flow.gauge import Gauge
-from dsync.wire.gen.dsync.v1.flow_pb2 import Step, StepResult
+from dsync.wire.gen.dsync.v1.flow_pb2 import Checkpoint, Step, StepResult
 from dsync.workers import frames
-from dsync.workers.here import Here, to_failure
+from dsync.workers.here import Here, Report, to_failure
 
 logger = logging.getLogger(__name__)
 
@@ -29,8 +29,13 @@ async def serve(end: socket.socket) -> None:
         steps: set[asyncio.Task[None]] = set()
 
         async def answer(number: int, body: bytes) -> None:
-            result = await take_step(here, Step.FromString(body))
-            writer.write(frames.pack(number, result.SerializeToString()))
+            def send(result: StepResult) -> None:
+                writer.write(frames.pack(number, result.SerializeToString()))
+
+            def report(reached: Checkpoint) -> None:
+                send(StepResult(checkpoint=reached, under_way=True))
+
+            send(await take_step(here, Step.FromString(body), report))
 
         while True:
             try:
@@ -44,10 +49,10 @@ async def serve(end: socket.socket) -> None:
             step.add_done_callback(steps.discard)
 
 
-async def take_step(here: Here, step: Step) -> StepResult:
+async def take_step(here: Here, step: Step, report: Report) -> StepResult:
     """The step's result; a defect becomes a failure too, since the coordinator waits for an answer."""
     try:
-        return await here.step(step)
+        return await here.step(step, report)
     except Exception as error:
         logger.debug("a step failed", exc_info=error)
         return StepResult(checkpoint=step.checkpoint, failure=to_failure(error))

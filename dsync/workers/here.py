@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from dsync.connector import Connector
 from dsync.errors import DsyncError
 from dsync.flow.gauge import Gauge
 from dsync.flow.step import StepFailed, StepSettings, run_step
-from dsync.wire.gen.dsync.v1.flow_pb2 import Failure, Step, StepResult
+from dsync.wire.gen.dsync.v1.flow_pb2 import Checkpoint, Failure, Step, StepResult
+
+Report = Callable[[Checkpoint], None]
 
 
 class Worker(Protocol):
@@ -17,8 +20,11 @@ class Worker(Protocol):
     # Copiers that hand their steps to this worker.
     load: int
 
-    async def step(self, step: Step) -> StepResult:
-        """Raises WorkerDied where the worker is gone: the step may have been done, and can be done again."""
+    async def step(self, step: Step, report: Report) -> StepResult:
+        """What the step came to; `report` hears of each checkpoint on the way.
+
+        Raises WorkerDied where the worker is gone: the step may have been done, and can be done again.
+        """
 
     async def close(self) -> None:
         """Ends the worker; repeatable."""
@@ -38,10 +44,10 @@ class Here:
         self.gauge = gauge
         self.load = 0
 
-    async def step(self, step: Step) -> StepResult:
+    async def step(self, step: Step, report: Report) -> StepResult:
         """See Worker."""
         try:
-            reached = await run_step(self.source, self.sink, self.settings, self.gauge, step)
+            reached = await run_step(self.source, self.sink, self.settings, self.gauge, step, report)
         except StepFailed as failed:
             return StepResult(checkpoint=failed.reached, failure=to_failure(failed.__cause__))
         return StepResult(checkpoint=reached)

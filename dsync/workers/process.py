@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dsync.flow.ends import Assignment
 from dsync.wire.gen.dsync.v1.flow_pb2 import Step, StepResult
 from dsync.workers import frames
-from dsync.workers.here import WorkerDied
+from dsync.workers.here import Report, WorkerDied
 
 # Seconds for a worker to end by itself after its pipe was closed.
 END_SECONDS = 5.0
@@ -26,6 +26,7 @@ class Process:
         self.inherited = inherited
         self.load = 0
         self._answers: dict[int, asyncio.Future[StepResult]] = {}
+        self._reports: dict[int, Report] = {}
         self._number = frames.GREETING
         self._process: subprocess.Popen[bytes] | None = None
         self._writer: asyncio.StreamWriter | None = None
@@ -54,25 +55,36 @@ class Process:
         try:
             while True:
                 number, body = await frames.receive(reader)
-                self._answers.pop(number).set_result(StepResult.FromString(body))
+                self._take(number, StepResult.FromString(body))
         except (asyncio.IncompleteReadError, ConnectionError):
             self.dead = True
             for answer in self._answers.values():
                 answer.set_exception(WorkerDied())
             self._answers.clear()
 
-    async def step(self, step: Step) -> StepResult:
+    def _take(self, number: int, result: StepResult) -> None:
+        if number not in self._answers:
+            return  # whoever waited for it was cancelled
+        if result.under_way:
+            self._reports[number](result.checkpoint)
+        else:
+            self._answers.pop(number).set_result(result)
+
+    async def step(self, step: Step, report: Report) -> StepResult:
         """See Worker."""
         if self.dead or self._writer is None:
             raise WorkerDied
         self._number += 1
-        answer = self._answers[self._number] = asyncio.get_running_loop().create_future()
-        self._writer.write(frames.pack(self._number, step.SerializeToString()))
+        number = self._number
+        answer = self._answers[number] = asyncio.get_running_loop().create_future()
+        self._reports[number] = report
+        self._writer.write(frames.pack(number, step.SerializeToString()))
         try:
             result: StepResult = await answer
             return result
         finally:
-            self._answers.pop(self._number, None)
+            self._answers.pop(number, None)
+            del self._reports[number]
 
     async def close(self) -> None:
         """See Worker; a worker that does not end by itself is killed."""

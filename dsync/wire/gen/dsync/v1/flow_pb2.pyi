@@ -179,6 +179,9 @@ class StepResult(google.protobuf.message.Message):
 
     CHECKPOINT_FIELD_NUMBER: builtins.int
     FAILURE_FIELD_NUMBER: builtins.int
+    UNDER_WAY_FIELD_NUMBER: builtins.int
+    under_way: builtins.bool
+    """The step goes on: this is a checkpoint on its way."""
     @property
     def checkpoint(self) -> Global___Checkpoint: ...
     @property
@@ -188,10 +191,11 @@ class StepResult(google.protobuf.message.Message):
         *,
         checkpoint: Global___Checkpoint | None = ...,
         failure: Global___Failure | None = ...,
+        under_way: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_failure", b"_failure", "checkpoint", b"checkpoint", "failure", b"failure"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_failure", b"_failure", "checkpoint", b"checkpoint", "failure", b"failure"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_failure", b"_failure", "checkpoint", b"checkpoint", "failure", b"failure", "under_way", b"under_way"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__failure: typing_extensions.TypeAlias = typing.Literal["failure"]
     _WhichOneofArgType__failure: typing_extensions.TypeAlias = typing.Literal["_failure", b"_failure"]
