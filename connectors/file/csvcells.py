@@ -43,6 +43,10 @@ _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - all arithmetic here is in UTC
 _LAST_RELAXED = 253402300800000  # the first millisecond of year 10000
 _JSON_WHITESPACE = str.maketrans("\n\r\t", "   ")
 
+# Whatever else begins like a number, such as a date, is none; to ask a parser costs ten times as much.
+_NUMBER_STARTS = frozenset("-0123456789")
+_NUMBER_LIKE = re.compile(r"[-+.eE0-9 \t\r\n]+")
+
 # The characters that JSON texts begin with, and the whitespace that may stand before.
 JSON_STARTS = frozenset('{["-0123456789tfn \t\n\r')
 
@@ -70,7 +74,8 @@ class CellType:
 
 def reads_as_json(text: str) -> bool:
     """Whether a text is one JSON value, whitespace around it included. Reading and writing the ejson form agree by asking this."""
-    if text[:1] not in JSON_STARTS:
+    first = text[:1]
+    if first not in JSON_STARTS or (first in _NUMBER_STARTS and not _NUMBER_LIKE.fullmatch(text)):
         return False
     try:
         orjson.loads(text)
