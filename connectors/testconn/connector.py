@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -18,6 +18,8 @@ from dsync import codec, wire
 from dsync.codec import jsontext
 from dsync.connector import Connector
 from dsync.errors import CursorError, DataError, EndpointError, NotFoundError, UnimplementedError, UsageError
+
+Request = TypeVar("Request")
 
 TYPES = (wire.EXTENDED_JSON, wire.BSON, wire.JSON_ID)
 DEFAULT_NAMESPACE = "testconn.docs"
@@ -83,32 +85,25 @@ class TestconnConnector(Connector):
     async def WriteData(self, request: wire.WriteDataRequest) -> wire.WriteDataResponse:
         """Stages the batch, or adds it to bootstrap.json where it has no write_id."""
         _check_type(request.type)
-        async with self._writing:
-            await asyncio.to_thread(self._write, request)
+        await self._write_alone(self._write, request)
         return wire.WriteDataResponse()
 
     async def WriteUpdates(self, request: wire.WriteUpdatesRequest) -> wire.WriteUpdatesResponse:
         """Adds a line an update to updates.json."""
         _check_type(request.type)
-        content = b"".join(changes.line_of(update, request.type) for update in request.updates)
-        async with self._writing:
-            await asyncio.to_thread(self._folder.claim, request.namespace)
-            await asyncio.to_thread(self._folder.add, self._folder.updates, content)
+        await self._write_alone(self._write_updates, request)
         return wire.WriteUpdatesResponse()
 
     async def FinishNamespace(self, request: wire.FinishNamespaceRequest) -> wire.FinishNamespaceResponse:
         """Makes the staged batches bootstrap.json; updates that belonged to what was there before are dropped."""
-        parts = [(part.partition, part.count) for part in request.parts]
-        async with self._writing:
-            marker = await asyncio.to_thread(self._folder.claim, request.namespace)
-            await asyncio.to_thread(self._folder.publish, marker, request.flow, parts)
+        await self._write_alone(self._finish, request)
         return wire.FinishNamespaceResponse()
 
     async def StreamUpdates(self, request: wire.StreamUpdatesRequest) -> AsyncIterator[wire.StreamUpdatesResponse]:
         """A message for about 64 KB of lines, then positions alone while nothing is added. No cursor: from the present on."""
         _check_type(request.type)
-        await asyncio.to_thread(self._selected, request.namespaces)
         at = await asyncio.to_thread(self._updates_position, request.cursor)
+        await asyncio.to_thread(self._selected, request.namespaces)
         while True:
             now = time.time()
             lines = await asyncio.to_thread(self._lines, at)
@@ -196,6 +191,25 @@ class TestconnConnector(Connector):
             self._folder.stage(batch, content)
         else:
             self._folder.add(self._folder.bootstrap, content)
+
+    def _write_updates(self, request: wire.WriteUpdatesRequest) -> None:
+        content = b"".join(changes.line_of(update, request.type) for update in request.updates)
+        self._folder.claim(request.namespace)
+        self._folder.add(self._folder.updates, content)
+
+    def _finish(self, request: wire.FinishNamespaceRequest) -> None:
+        marker = self._folder.claim(request.namespace)
+        self._folder.publish(marker, request.flow, [(part.partition, part.count) for part in request.parts])
+
+    async def _write_alone(self, write: Callable[[Request], None], request: Request) -> None:
+        """Writes one after another. A call that is cancelled still waits for its thread, which nothing can stop."""
+        async with self._writing:
+            writing = asyncio.ensure_future(asyncio.to_thread(write, request))
+            try:
+                await asyncio.shield(writing)
+            except asyncio.CancelledError:
+                await asyncio.wait([writing])
+                raise
 
     def _updates_file(self) -> Path:
         if not self._folder.updates.exists():

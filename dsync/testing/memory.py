@@ -54,7 +54,7 @@ class MemoryConnector(Connector):
                     lsn_stream=shape.updates,
                     multi_namespace_plan=True,
                     default_plan=True,
-                    get_by_ids=True,
+                    get_by_ids=shape.keyed,
                     updates=shape.updates,
                 )
             )
@@ -99,7 +99,7 @@ class MemoryConnector(Connector):
         self._need(self.shape.source, "ListData")
         self._check_type(request.type)
         part = self._read("partition", request.partition.cursor)
-        if part["namespace"] != request.partition.namespace:
+        if part.get("namespace") != request.partition.namespace:
             raise CursorError(f"the cursor is not of namespace {request.partition.namespace!r}")
         after, until = _key(part, "after"), _key(part, "until")
         if request.cursor:
@@ -117,7 +117,7 @@ class MemoryConnector(Connector):
 
     async def GetByIds(self, request: wire.GetByIdsRequest) -> wire.GetByIdsResponse:
         """Current documents."""
-        self._need(self.shape.source, "GetByIds")
+        self._need(self.shape.source and self.shape.keyed, "GetByIds")
         self._check_type(request.type)
         documents = self.store.namespaces.get(request.namespace, Collection()).documents
         found = [documents.get(update_key(wire.Update(id=asked.id)), b"") for asked in request.ids]
@@ -301,10 +301,10 @@ def _hex(key: bytes | None) -> str | None:
 
 
 def _key(fields: Mapping[str, Any], name: str) -> bytes | None:
-    value = fields.get(name, "")
     try:
+        value = fields[name]
         return None if value is None else bytes.fromhex(value)
-    except (TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise CursorError("the cursor is damaged") from error
 
 

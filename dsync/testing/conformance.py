@@ -1,0 +1,69 @@
+"""The conformance suite: what every connector promises, as tests that a few lines apply to yours.
+
+    class TestMine(ConnectorConformance):
+        @pytest.fixture
+        def endpoint(self, tmp_path):
+            return Endpoint(f"mine://{tmp_path}/store", {"page_size": 1000})
+
+The endpoint is an empty store of the test's own. What the connector says that it can opens tests; what it cannot skips them with
+a reason. Each test runs on the connector itself and through a gRPC server and client. The project needs pytest-asyncio.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import pytest
+
+pytest.register_assert_rewrite(
+    "dsync.testing.subject", "dsync.testing.suite_info", "dsync.testing.suite_source", "dsync.testing.suite_sink"
+)
+pytest.register_assert_rewrite("dsync.testing.suite_updates")
+
+from dsync.connector import Connector  # noqa: E402 - after pytest knows what to rewrite
+from dsync.testing.subject import VIAS, Subject  # noqa: E402
+from dsync.testing.suite_info import InfoTests  # noqa: E402
+from dsync.testing.suite_sink import SinkTests  # noqa: E402
+from dsync.testing.suite_source import SourceTests  # noqa: E402
+from dsync.testing.suite_updates import UpdatesTests  # noqa: E402
+
+
+@pytest.mark.asyncio
+class ConnectorConformance(InfoTests, SourceTests, SinkTests, UpdatesTests):
+    """Subclass it, with a fixture `endpoint`; the methods below are there to be overridden where a store differs."""
+
+    # Name of a test -> why it does not apply. There is no other way to leave one out.
+    skips: ClassVar[Mapping[str, str]] = {}
+
+    @pytest.fixture
+    def endpoint(self) -> Any:
+        """An empty store: a `dsync.endpoint.Endpoint`, or whatever `connector` makes a connector of."""
+        raise NotImplementedError("override the fixture `endpoint`")
+
+    def connector(self, endpoint: Any) -> Connector:
+        """A new connector to the store, not yet open."""
+        connector: Connector = endpoint.create()
+        return connector
+
+    def name(self, endpoint: Any, namespace: str) -> str:
+        """A namespace as the store can have it, such as with a database in front; one to one."""
+        return namespace
+
+    def comparable(self, document: bytes) -> object:
+        """What of a BSON document has to come back; hashable. Stores that keep less than all bytes say here what."""
+        return document
+
+    @pytest.fixture(params=VIAS)
+    def subject(self, request: pytest.FixtureRequest, endpoint: Any) -> Subject:
+        """The store under test."""
+        test = getattr(request.node, "originalname", request.node.name)
+        if test in self.skips:
+            assert self.skips[test], f"the skip of {test} has no reason"
+            pytest.skip(self.skips[test])
+        return Subject(
+            make=lambda: self.connector(endpoint),
+            via=request.param,
+            name=lambda namespace: self.name(endpoint, namespace),
+            comparable=self.comparable,
+        )

@@ -1,0 +1,173 @@
+"""What a test of the suite works on: a store, reached through fresh connectors, directly or through gRPC."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from dsync import codec, wire
+from dsync.connector import Connector
+from dsync.errors import DsyncError
+from dsync.testing.samples import CANARY
+
+# How connectors are called.
+VIAS = ("direct",)
+FLOW = "conformance"
+# No single wait of the suite is longer; it is a stop for what hangs, not a measure.
+PATIENCE_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A store under test. `make` gives a new connector to it; documents are BSON here, whatever the connector speaks."""
+
+    make: Callable[[], Connector]
+    via: str
+    name: Callable[[str], str]
+    comparable: Callable[[bytes], object]
+
+    @asynccontextmanager
+    async def connect(self) -> AsyncIterator[Connector]:
+        """A fresh connector, open; all within is over in time or fails."""
+        async with asyncio.timeout(PATIENCE_SECONDS), through(self.via, self.make()) as connector:
+            yield connector
+
+    @property
+    def namespace(self) -> str:
+        """Where tests write that need one namespace."""
+        return self.name("conformance.docs")
+
+    async def capabilities(self) -> wire.Capabilities:
+        """What the connector says that it can."""
+        async with self.connect() as connector:
+            return (await connector.GetInfo(wire.GetInfoRequest())).capabilities
+
+    async def write(self, namespace: str, documents: Sequence[bytes], batches: int = 2) -> None:
+        """A whole copy of a namespace: batches, then the end."""
+        async with self.connect() as connector:
+            parts = [documents[start::batches] for start in range(batches)]
+            for ordinal, batch in enumerate(parts):
+                await connector.WriteData(await self.batch(connector, namespace, batch, ordinal))
+            await finish(connector, namespace, len(parts))
+
+    async def batch(
+        self,
+        connector: Connector,
+        namespace: str,
+        documents: Sequence[bytes],
+        ordinal: int | None,
+        partition: str = "p",
+    ) -> wire.WriteDataRequest:
+        """A batch in the type that the sink likes best; without an ordinal it has no write_id."""
+        data_type = (await sink_of(connector)).supported_data_types[0]
+        write_id = "" if ordinal is None else f"{FLOW}/{partition}/{ordinal}/{namespace}"
+        data = codec.convert(documents, wire.BSON, data_type)
+        return wire.WriteDataRequest(namespace=namespace, data=data, type=data_type, write_id=write_id)
+
+    async def read(self, namespace: str | None = None) -> list[bytes]:
+        """All documents as BSON, of one namespace or of all, in the order of the plan."""
+        async with self.connect() as connector:
+            documents: list[bytes] = []
+            for partition in await self.partitions(connector, namespace):
+                documents += await read_partition(connector, partition, await source_type(connector))
+            return documents
+
+    async def partitions(self, connector: Connector, namespace: str | None = None) -> list[wire.Partition]:
+        """The plan of one namespace, or of all that the source has."""
+        request = wire.GeneratePlanRequest(namespaces=[namespace] if namespace else [], initial_sync=True)
+        return list((await connector.GeneratePlan(request)).partitions)
+
+    def bag(self, documents: Iterable[bytes]) -> Counter[object]:
+        """What can be compared where the order is the store's own."""
+        return Counter(map(self.comparable, documents))
+
+    def list(self, documents: Iterable[bytes]) -> list[object]:
+        """What can be compared where the order counts."""
+        return [self.comparable(document) for document in documents]
+
+
+@asynccontextmanager
+async def through(via: str, connector: Connector) -> AsyncIterator[Connector]:
+    """The connector, open, as it is or behind a server and a client on loopback."""
+    async with connector:
+        yield connector
+
+
+async def source_type(connector: Connector) -> wire.Type:
+    """The type that the source likes best."""
+    capabilities = (await connector.GetInfo(wire.GetInfoRequest())).capabilities
+    return capabilities.source.supported_data_types[0]
+
+
+async def sink_of(connector: Connector) -> wire.Capabilities.Sink:
+    """What the sink says of itself."""
+    return (await connector.GetInfo(wire.GetInfoRequest())).capabilities.sink
+
+
+async def read_partition(connector: Connector, partition: wire.Partition, data_type: wire.Type) -> list[bytes]:
+    """All documents of a partition as BSON."""
+    documents: list[bytes] = []
+    async for page in pages(connector, partition, data_type):
+        documents += codec.convert(page.data, data_type, wire.BSON, lambda index: f"made {index}")
+    return documents
+
+
+async def pages(
+    connector: Connector, partition: wire.Partition, data_type: wire.Type, cursor: bytes = b""
+) -> AsyncIterator[wire.ListDataResponse]:
+    """The pages of a partition from a cursor on. Fails where the cursor comes back to an earlier page."""
+    seen = {cursor}
+    while True:
+        page = await connector.ListData(wire.ListDataRequest(partition=partition, type=data_type, cursor=cursor))
+        yield page
+        cursor = page.next_cursor
+        if not cursor:
+            return
+        assert cursor not in seen, "the next cursor is one that was there before"
+        seen.add(cursor)
+
+
+async def finish(connector: Connector, namespace: str, count: int, partition: str = "p") -> None:
+    """Ends the copy of a namespace, where the sink has an end."""
+    part = wire.FinishNamespaceRequest.Part(partition=partition, count=count)
+    await finish_parts(connector, namespace, [part] if count else [])
+
+
+async def finish_parts(connector: Connector, namespace: str, parts: Sequence[wire.FinishNamespaceRequest.Part]) -> None:
+    """Ends the copy of a namespace. UNIMPLEMENTED is the answer of a sink that has nothing to do."""
+    try:
+        await connector.FinishNamespace(wire.FinishNamespaceRequest(namespace=namespace, flow=FLOW, parts=parts))
+    except DsyncError as error:
+        if error.status != "UNIMPLEMENTED":
+            raise
+
+
+@contextmanager
+def refused(*kinds: type[DsyncError]) -> Any:
+    """The block fails with one of these errors, and says nothing that it should not; over gRPC the status decides."""
+    with pytest.raises(DsyncError) as caught:
+        yield
+    assert caught.value.status in {kind.status for kind in kinds}, f"refused, but as {caught.value!r}"
+    assert_silent(caught.value)
+
+
+def assert_silent(error: BaseException) -> None:
+    """The error quotes no secret and no document."""
+    assert CANARY not in str(error)
+    assert CANARY not in repr(error)
+
+
+async def first(stream: AsyncIterator[Any]) -> Any:
+    """The first message of a stream, which is closed then."""
+    try:
+        return await anext(stream)
+    finally:
+        closing = getattr(stream, "aclose", None)
+        if closing:
+            await closing()

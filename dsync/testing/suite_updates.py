@@ -1,0 +1,244 @@
+"""What holds for change streams and for sinks that take updates: order per id, positions that go on anywhere."""
+
+# ruff: noqa: D102 - the names of tests are sentences
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from typing import Any, cast
+
+import bson
+import pytest
+
+from dsync import codec, wire
+from dsync.codec import raw
+from dsync.connector import Connector
+from dsync.errors import CursorError, DataError, UnimplementedError, UsageError
+from dsync.testing import samples
+from dsync.testing.subject import Subject, first, refused, sink_of, source_type
+
+ENOUGH_UPDATES = 60
+UNKNOWN_TYPE = 77
+Flat = tuple[str, bytes, int, bytes]
+
+
+class UpdatesTests:
+    """WriteUpdates, StreamUpdates, StreamLSN."""
+
+    @pytest.fixture
+    async def keyed(self, subject: Subject) -> None:
+        """A keyed sink that takes updates and can be read."""
+        capabilities = await subject.capabilities()
+        if not capabilities.sink.updates:
+            pytest.skip("not a sink of updates")
+        if not capabilities.HasField("source") or not capabilities.sink.keyed:
+            pytest.skip("what updates do cannot be read back")
+
+    @pytest.fixture
+    async def streaming(self, subject: Subject) -> wire.Capabilities:
+        """A source with a change stream."""
+        capabilities = await subject.capabilities()
+        if not capabilities.source.updates:
+            pytest.skip("not a source of updates")
+        return capabilities
+
+    async def test_updates_leave_the_last_state_of_each_id(self, subject: Subject, keyed: None) -> None:
+        documents = samples.documents(30)
+        await subject.write(subject.namespace, documents)
+        changed = samples.documents(10, size=5)
+        added = samples.documents(5, first=900)
+        updates = [_update(wire.UPDATE, document) for document in changed]
+        updates += [_update(wire.DELETE, document) for document in documents[10:20]]
+        updates += [_update(wire.INSERT, document) for document in added]
+        for _ in range(2):
+            await _write_updates(subject, updates)
+        expected = [*changed, *documents[20:], *added]
+        assert subject.bag(await subject.read(subject.namespace)) == subject.bag(expected)
+
+    async def test_updates_of_one_id_keep_their_order(self, subject: Subject, keyed: None) -> None:
+        versions = [samples.documents(8, size=size) for size in range(6)]
+        updates = []
+        for version in versions:
+            updates += [_update(wire.UPDATE, document) for document in version]
+            updates += [_update(wire.DELETE, document) for document in version[:4]]
+            updates += [_update(wire.INSERT, document) for document in version[:2]]
+        await _write_updates(subject, updates)
+        last = versions[-1]
+        assert subject.bag(await subject.read(subject.namespace)) == subject.bag(last[:2] + last[4:])
+
+    async def test_partial_updates_are_applied_or_refused(self, subject: Subject, keyed: None) -> None:
+        before = bson.encode({"_id": 1, "kept": 1, "changed": 1, "removed": 1})
+        await subject.write(subject.namespace, [before], batches=1)
+        update = _update(wire.PARTIAL_UPDATE, before)
+        update.data, update.partial_update_unset[:] = bson.encode({"changed": 2}), ["removed"]
+        try:
+            await _write_updates(subject, [update])
+        except (UnimplementedError, DataError, UsageError):
+            pytest.skip("the sink refuses partial updates, with an error that says so")
+        [after] = await subject.read(subject.namespace)
+        assert bson.decode(after) == {"_id": 1, "kept": 1, "changed": 2}
+
+    async def test_unknown_updates_are_refused(self, subject: Subject, keyed: None) -> None:
+        unknown = _update(wire.UPDATE, samples.documents(1)[0])
+        unknown.type = 0  # type: ignore[assignment] # no such update
+        with refused(DataError, UsageError, UnimplementedError):
+            await _write_updates(subject, [unknown])
+
+    async def test_a_stream_brings_what_was_written_since_the_plan(
+        self, subject: Subject, streaming: wire.Capabilities
+    ) -> None:
+        written = await self._changed(subject, streaming)
+        async with subject.connect() as connector:
+            seen = await _follow(connector, self.position, self.asked, len(written))
+        own = [flat for flat in seen if flat[0] == subject.namespace]
+        for identity in {flat[1] for flat in written}:
+            assert [f[2:] for f in own if f[1] == identity] == [f[2:] for f in written if f[1] == identity]
+
+    async def test_a_stream_goes_on_from_every_position_in_fresh_connectors(
+        self, subject: Subject, streaming: wire.Capabilities
+    ) -> None:
+        await self._changed(subject, streaming)
+        async with subject.connect() as connector:
+            data_type = await source_type(connector)
+            whole, positions = [], [(0, self.position)]
+            async with aclosing(_stream(connector, self.position, self.asked, data_type)) as stream:
+                async for message in stream:
+                    whole += _flat(message, data_type)
+                    positions.append((len(whole), message.next_cursor))
+                    if len(whole) >= ENOUGH_UPDATES:
+                        break
+        for index in sorted({0, 1, len(positions) // 2, len(positions) - 2}):
+            start, position = positions[index]
+            async with subject.connect() as fresh:
+                rest = await _follow(fresh, position, self.asked, len(whole) - start)
+            assert rest[: len(whole) - start] == whole[start:]
+
+    async def test_streams_come_in_every_type(self, subject: Subject, streaming: wire.Capabilities) -> None:
+        await self._changed(subject, streaming)
+        async with subject.connect() as connector:
+            seen = [
+                (await _follow(connector, self.position, self.asked, ENOUGH_UPDATES, data_type))[:ENOUGH_UPDATES]
+                for data_type in streaming.source.supported_data_types
+            ]
+            assert all(each == seen[0] for each in seen)
+            for data_type in (0, UNKNOWN_TYPE):
+                with refused(UnimplementedError, UsageError):
+                    await first(_stream(connector, self.position, self.asked, cast("wire.Type", data_type)))
+
+    async def test_what_is_no_position_is_refused(self, subject: Subject, streaming: wire.Capabilities) -> None:
+        await self._changed(subject, streaming)
+        async with subject.connect() as connector:
+            data_type = await source_type(connector)
+            partitions = await subject.partitions(connector)
+            own = {"position": self.position}
+            for cursor in [*samples.garbage(own), *(part.cursor for part in partitions[:1] if part.cursor)]:
+                with refused(CursorError):
+                    await first(_stream(connector, cursor, self.asked, data_type))
+
+    async def test_open_streams_leave_room_for_other_calls(
+        self, subject: Subject, streaming: wire.Capabilities
+    ) -> None:
+        await self._changed(subject, streaming)
+        async with subject.connect() as connector:
+            data_type = await source_type(connector)
+            streams = [_stream(connector, self.position, self.asked, data_type) for _ in range(12)]
+            await asyncio.gather(*(anext(stream) for stream in streams))
+            info = await asyncio.gather(*(connector.GetInfo(wire.GetInfoRequest()) for _ in range(20)))
+            assert len({answer.id for answer in info}) == 1
+            await asyncio.gather(*(stream.aclose() for stream in streams))
+
+    async def test_an_idle_stream_tells_its_position(self, subject: Subject, streaming: wire.Capabilities) -> None:
+        async with subject.connect() as connector:
+            data_type = await source_type(connector)
+            plan = await connector.GeneratePlan(wire.GeneratePlanRequest(updates=True))
+            asked = plan.updates_partitions[0]
+            async with aclosing(_stream(connector, b"", list(asked.namespaces), data_type)) as stream:
+                for _ in range(2):
+                    assert (await anext(stream)).next_cursor
+
+    async def test_updates_are_counted(self, subject: Subject, streaming: wire.Capabilities) -> None:
+        if not streaming.source.lsn_stream:
+            pytest.skip("the source does not offer StreamLSN")
+        await self._changed(subject, streaming)
+        async with subject.connect() as connector:
+            request = wire.StreamLSNRequest(namespaces=self.asked, cursor=self.position)
+            async with aclosing(cast("Any", connector.StreamLSN(request))) as stream:
+                counts = [(await anext(stream)).lsn for _ in range(3)]
+            assert counts == sorted(counts)
+            assert counts[-1] > 0
+
+    # Set by `_changed`: the position before the changes, and the namespaces to ask for.
+    position: bytes
+    asked: list[str]
+
+    async def _changed(self, subject: Subject, capabilities: wire.Capabilities) -> list[Flat]:
+        """Takes a position and changes something after it, where the connector can be written; what was changed."""
+        writable = capabilities.HasField("sink") and capabilities.sink.updates
+        if writable:
+            await subject.write(subject.namespace, samples.documents(5))
+        async with subject.connect() as connector:
+            plan = await connector.GeneratePlan(wire.GeneratePlanRequest(updates=True))
+            partition = plan.updates_partitions[0]
+            self.position, self.asked = partition.cursor, list(partition.namespaces)
+            if not writable:
+                return []
+            written: list[Flat] = []
+            for step in range(6):
+                documents = samples.documents(10, first=100, size=step)
+                updates = [_update(wire.UPDATE if step else wire.INSERT, document) for document in documents]
+                await _write_updates(subject, updates)
+                written += [_flat_update(subject.namespace, update, wire.BSON) for update in updates]
+            deleted = [_update(wire.DELETE, document) for document in documents[:3]]
+            await _write_updates(subject, deleted)
+            return written + [_flat_update(subject.namespace, update, wire.BSON) for update in deleted]
+
+
+def _update(kind: wire.UpdateType.ValueType, document: bytes) -> wire.Update:
+    type_of_id, value = raw.id_of(document)
+    identity = wire.BsonValue(data=value, type=type_of_id, name="_id")
+    return wire.Update(id=[identity], type=kind, data=b"" if kind == wire.DELETE else document)
+
+
+async def _write_updates(subject: Subject, updates: Sequence[wire.Update]) -> None:
+    async with subject.connect() as connector:
+        data_type = (await sink_of(connector)).supported_data_types[0]
+        request = wire.WriteUpdatesRequest(namespace=subject.namespace, type=data_type)
+        for update in updates:
+            added = request.updates.add()
+            added.CopyFrom(update)
+            if update.data:
+                [added.data] = codec.convert([update.data], wire.BSON, data_type)
+        await connector.WriteUpdates(request)
+
+
+async def _follow(
+    connector: Connector, position: bytes, namespaces: Sequence[str], count: int, data_type: wire.Type | None = None
+) -> list[Flat]:
+    """At least this many updates from a position on."""
+    data_type = data_type or await source_type(connector)
+    seen: list[Flat] = []
+    async with aclosing(_stream(connector, position, namespaces, data_type)) as stream:
+        while len(seen) < count:
+            seen += _flat(await anext(stream), data_type)
+    return seen
+
+
+async def _stream(
+    connector: Connector, position: bytes, namespaces: Sequence[str], data_type: wire.Type
+) -> AsyncGenerator[wire.StreamUpdatesResponse]:
+    request = wire.StreamUpdatesRequest(namespaces=namespaces, type=data_type, cursor=position)
+    async for message in connector.StreamUpdates(request):
+        yield message
+
+
+def _flat(message: wire.StreamUpdatesResponse, data_type: wire.Type) -> list[Flat]:
+    return [_flat_update(message.namespace, update, data_type) for update in message.updates]
+
+
+def _flat_update(namespace: str, update: wire.Update, data_type: wire.Type) -> Flat:
+    """What can be compared, whatever the type; inserts and updates are not told apart, since some stores cannot."""
+    data = codec.convert([update.data], data_type, wire.BSON)[0] if update.data else b""
+    identity = b"".join(bytes([value.type]) + value.data for value in update.id)
+    return namespace, identity, int(update.type == wire.DELETE), data

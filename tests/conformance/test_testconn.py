@@ -1,0 +1,16 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dsync.endpoint import Endpoint
+from dsync.testing.conformance import ConnectorConformance
+
+
+class TestTestconn(ConnectorConformance):
+    partitionings = ({"page_bytes": 1}, {"page_bytes": 1 << 20})
+
+    @pytest.fixture
+    def endpoint(self, tmp_path: Path) -> Endpoint:
+        return Endpoint(f"testconn://{tmp_path / 'store'}", {"page_bytes": 8000})
