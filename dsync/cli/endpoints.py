@@ -129,7 +129,7 @@ def _unknown_option(ctx: click.Context, spec: ConnectorSpec, role: Role, error: 
     if any(name in option.opts for option in other):
         instead = f"it is an option of {spec.name} as a {'destination' if role == 'source' else 'source'}"
     else:
-        near = f"did you mean {min(error.possibilities)}? " if error.possibilities else ""
+        near = f"did you mean {error.possibilities[0]}? " if error.possibilities else ""
         instead = f"{near}dsync help {spec.name} lists its options"
     return click.UsageError(f"{spec.name} has no option {name} as a {role}; {instead}", ctx)
 

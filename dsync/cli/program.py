@@ -79,8 +79,21 @@ def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> No
         ctx.exit()
 
 
+@click.pass_context
+def _copy_what_is_configured(ctx: click.Context, /, **values: object) -> object:
+    """Without any word, the ends may stand in the configuration file."""
+    if ctx.invoked_subcommand is not None:
+        return None
+    from dsync.cli.copy import copy
+
+    with copy.make_context("copy", [], parent=ctx) as sub:
+        return copy.invoke(sub)
+
+
 program = Program(
     "dsync",
+    callback=_copy_what_is_configured,
+    invoke_without_command=True,
     params=_params(),
     help="""Copies data from SOURCE to DESTINATION; the same command again goes on where it stopped.
 

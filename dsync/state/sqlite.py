@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import fcntl
 import json
 import os
 import sqlite3
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -16,6 +18,8 @@ from dsync.errors import HeldError, StateError
 from dsync.state.store import Flow, Progress, State
 from dsync.wire.gen.dsync.v1.flow_pb2 import Checkpoint, PlannedPartition, Position
 
+# How long the workers of a killed run may take to notice and end.
+ORPHAN_SECONDS = 10.0
 # Of the file's layout. Raise it with a step in MIGRATIONS that leads from the one before.
 VERSION = 1
 MIGRATIONS = {
@@ -121,11 +125,10 @@ class SqliteState(State):
         folder.mkdir(mode=0o700, exist_ok=True)
         lock = os.open(folder / flow_id, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.pread(lock, 100, 0).decode(errors="replace").strip() or "another process"
+            await _take(lock, flow_id)
+        except BaseException:
             os.close(lock)
-            raise HeldError(f"the flow {flow_id!r} is held by {holder}", remedy="wait for its end or stop it") from None
+            raise
         os.ftruncate(lock, 0)
         os.pwrite(lock, f"process {os.getpid()}\n".encode(), 0)
         self._locks.append(lock)
@@ -213,6 +216,30 @@ class SqliteState(State):
             return self._execute("delete from flows where id = ?", (flow_id,)).rowcount > 0
 
 
+async def _take(lock: int, flow_id: str) -> None:
+    """Locks, and waits a while for the workers of a run that was killed: they end by themselves."""
+    end = time.monotonic() + ORPHAN_SECONDS
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(lock, 100, 0).decode(errors="replace").strip()
+            if _lives(holder) or time.monotonic() > end:
+                raise HeldError(
+                    f"the flow {flow_id!r} is held by {holder or 'another process'}",
+                    remedy="wait for its end or stop it",
+                ) from None
+            await asyncio.sleep(0.05)
+        else:
+            return
+
+
+def _lives(holder: str) -> bool:
+    """Whether the process that a lock file names is still there."""
+    number = holder.removeprefix("process ")
+    return number.isdigit() and _process_exists(int(number))
+
+
 def _parsed(kind: type[Row], data: bytes) -> Row:
     from google.protobuf.message import DecodeError
 
@@ -220,3 +247,13 @@ def _parsed(kind: type[Row], data: bytes) -> Row:
         return kind.FromString(data)
     except DecodeError as error:
         raise ValueError(f"a row cannot be parsed: {error}") from error
+
+
+def _process_exists(number: int) -> bool:
+    try:
+        os.kill(number, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
