@@ -83,8 +83,8 @@ class TextError(DataError):
     """Text that is not a sequence of JSON objects; `offset` counts bytes from 0, `number` as its position does."""
 
     def __init__(self, reason: str, at: Position, *, offset: int, number: int) -> None:
-        place = f"{'line' if at.form == 'lines' else 'element'} {number}"
-        super().__init__(f"{place} (offset {offset}): {reason}")
+        self.unit = "line" if at.form == "lines" else "element"
+        super().__init__(f"{self.unit} {number} (offset {offset}): {reason}")
         self.reason = reason
         self.offset = offset
         self.number = number

@@ -1,0 +1,53 @@
+"""`.metadata.json`: what a flow published in a namespace's folder. Read as untrusted data; others' files mean nothing."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+
+import msgspec
+
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A partition of the flow and the number of its batches, one object each."""
+
+    partition: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Marker:
+    """`documents`, `objects` and `stored_bytes` are those of this flow's objects; `identity` lasts until the folder is emptied."""
+
+    version: int
+    namespace: str
+    flow: str
+    identity: str
+    documents: int
+    objects: int
+    stored_bytes: int
+    parts: Sequence[Part]
+
+    def written(self) -> bytes:
+        """As an object holds it."""
+        return msgspec.json.format(msgspec.json.encode(asdict(self)), indent=2) + b"\n"
+
+
+def read(content: bytes | None) -> Marker | None:
+    """The marker that an object holds; None: there is none of ours."""
+    if content is None:
+        return None
+    try:
+        marker = msgspec.json.decode(content, type=Marker)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    return marker if marker.version == VERSION else None
+
+
+def follow(before: Marker | None, after: Marker) -> Marker:
+    """The next marker of the same folder: it keeps the identity."""
+    return replace(after, identity=before.identity if before else uuid.uuid4().hex)
