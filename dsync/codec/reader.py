@@ -18,7 +18,7 @@ from dsync.codec import raw
 from dsync.codec.encoder import Element, encode
 from dsync.codec.errors import InvalidBson, RecordError, UnsoundRecord
 from dsync.codec.identity import Identify, MakeId, of_text
-from dsync.codec.wrappers import revive
+from dsync.codec.wrappers import revive, revive_record
 
 # Parsed objects of more records at a time outgrow the processor's cache.
 CHUNK_RECORDS = 256
@@ -87,8 +87,10 @@ def _read(chunk: list[bytes], index: int, identify: Identify) -> list[bytes] | N
         records = [_decode(record) for record in chunk]
         if not _is_complete(whole, records):
             return None
-        if b'"$' in whole or b"\\u" in whole:
+        if b"\\u0024" in whole:
             records = [revive(record) for record in records]
+        elif b"$" in whole:
+            records = [revive_record(record, text.count(b"$")) for record, text in zip(records, chunk, strict=True)]
         records = [identify(at, record) for at, record in enumerate(records, index)]
         return raw.slice_array(bson.encode({"": records}), 6)
     except _DOUBTS:

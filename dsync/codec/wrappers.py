@@ -52,6 +52,26 @@ def revive(document: dict[str, Any]) -> Any:
     return _revive_values(document)
 
 
+def revive_record(record: dict[str, Any], marks: int) -> Any:
+    """The same for a whole record, which has at most that many dollar signs in its text.
+
+    Most records have their few wrappers at the top: after the last dollar sign there is nothing left to find.
+    """
+    if not _READ.isdisjoint(record):
+        return revive(record)
+    for key, value in record.items():
+        kind = type(value)
+        if kind is dict:
+            revived = record[key] = revive(value)
+            if type(revived) is not dict:
+                marks -= 1
+                if not marks:
+                    break
+        elif kind is list:
+            _revive_list(value)
+    return record
+
+
 def _revive_values(document: dict[str, Any]) -> dict[str, Any]:
     for key, value in document.items():
         kind = type(value)
@@ -167,7 +187,7 @@ def _date(value: Any) -> datetime | DatetimeMS:
     if type(value) is dict:
         return DatetimeMS(_long(*_fields(value, "$numberLong")))
     text = _string(value)
-    if len(text) == 24 and text[4::3] == "--T::.Z" and text[20:23].isdecimal():  # as nearly everybody writes it
+    if len(text) == 24 and text[4:20:3] == "--T::." and text[20:23].isdecimal() and text[23] == "Z":  # as most write it
         return datetime.fromisoformat(text[:23])
     match = _ISO_DATE.fullmatch(text)
     if match is None:

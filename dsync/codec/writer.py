@@ -15,6 +15,7 @@ from typing import Any
 import bson
 import orjson
 from bson.binary import Binary
+from bson.code import Code
 from bson.datetime_ms import DatetimeMS
 from bson.dbref import DBRef
 from bson.decimal128 import Decimal128
@@ -22,6 +23,7 @@ from bson.int64 import Int64
 from bson.max_key import MaxKey
 from bson.min_key import MinKey
 from bson.objectid import ObjectId
+from bson.regex import Regex
 from bson.timestamp import Timestamp
 
 from dsync.codec import exact_writer, raw
@@ -34,6 +36,7 @@ CHUNK_DOCUMENTS = 256
 CHUNK_BYTES = 64 << 20
 
 _OPTIONS = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_SUBCLASS | orjson.OPT_PASSTHROUGH_DATACLASS
+_REGEX_FLAGS = tuple((letter, getattr(re, letter.upper())) for letter in "ilmsux")
 _UTC = orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z
 # A key that reads as a type wrapper, or bytes that look so. Searching for "$" first is what makes it fast.
 _wrapper_in = re.compile(
@@ -88,15 +91,11 @@ def _write(chunk: list[bytes]) -> list[bytes] | None:
         texts = [orjson.dumps(document, _default, _OPTIONS) for document in documents]
     except (*_DOUBTS, InvalidBson):
         return None
-    for at, (text, document) in enumerate(zip(texts, chunk, strict=True)):
-        if _lost_number(text, document):
+    for at, document in enumerate(chunk):
+        # The exponent of what is not finite begins with one of these bytes, and hardly any document has them.
+        if (b"\x7f" in document or b"\xff" in document) and b"null" in texts[at] and _not_finite_in(document):
             texts[at] = exact_writer.write(document)
     return texts
-
-
-def _lost_number(text: bytes, document: bytes) -> bool:
-    # The cheap and rare things first: hardly any text has these bytes.
-    return (b"\x7f" in document or b"\xff" in document) and b"null" in text and _not_finite_in(document) is not None
 
 
 def _default(value: Any) -> Any:
@@ -132,6 +131,11 @@ def _rare(kind: type, value: Any) -> Any:
         return {"$timestamp": {"t": value.time, "i": value.inc}}
     if kind is DBRef:
         return dict(value.as_doc())
+    if kind is Regex:
+        options = "".join(letter for letter, flag in _REGEX_FLAGS if value.flags & flag)
+        return {"$regularExpression": {"pattern": value.pattern, "options": options}}
+    if kind is Code:
+        return {"$code": str(value)} if value.scope is None else {"$code": str(value), "$scope": value.scope}
     if kind is MinKey:
         return {"$minKey": 1}
     if kind is MaxKey:
