@@ -1,0 +1,125 @@
+"""Cursors of partitions and pages: JSON lists with a version; read as untrusted data."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from dsync.errors import CursorError
+
+VERSION = 1
+LONGEST_CURSOR_BYTES = 64 << 10
+GREATEST = 1 << 62
+STATES = ("", "lines", "open", "first", "value", "end")
+
+
+class Mark(NamedTuple):
+    """A place between two records: bytes before it (of Parquet: rows), the line, element or document that follows, counted
+    from 1, and what the format has to remember besides."""
+
+    offset: int
+    number: int = 1
+    state: str = ""
+
+
+class Identity(NamedTuple):
+    """Which file it is, and that it has not changed."""
+
+    size: int
+    mtime_ns: int
+    inode: int
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A partition: a file below the root (empty: the root itself) from `start` to `end` (None: to the end of the stream).
+
+    `page_bytes` and `page_documents` are the rule by which pages are cut; `kind` is format and compression.
+    """
+
+    path: str
+    kind: str
+    identity: Identity
+    start: Mark
+    end: Mark | None
+    page_bytes: int
+    page_documents: int
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a page begins: after `skip` documents of the chunk that begins at `mark`."""
+
+    mark: Mark
+    skip: int = 0
+
+
+def write_part(part: Part) -> bytes:
+    """The cursor of a partition."""
+    end = None if part.end is None else list(part.end)
+    content = [list(part.identity), list(part.start), end, [part.page_bytes, part.page_documents]]
+    return _write(["file", VERSION, part.path, part.kind, *content])
+
+
+def read_part(cursor: bytes) -> Part:
+    """The partition of a cursor. Raises CursorError."""
+    match _read(cursor):
+        case ["file", int(version), *_] if version != VERSION:
+            raise CursorError(f"the partition's cursor has version {version}, not {VERSION}", remedy="start again")
+        case ["file", int(), str(path), str(kind), identity, start, end, page]:
+            whole = Identity(*_numbers(identity, 3))
+            last = None if end is None else _mark(end)
+            page_bytes, page_documents = _numbers(page, 2)
+            part = Part(path, kind, whole, _mark(start), last, page_bytes, page_documents)
+            if page_bytes < 1 or page_documents < 1 or (last and last.offset < part.start.offset):
+                raise CursorError("the partition's cursor is damaged")
+            return part
+    raise CursorError("not a partition's cursor of the file connector")
+
+
+def write_place(place: Place) -> bytes:
+    """The cursor of a page."""
+    return _write(["page", VERSION, list(place.mark), place.skip])
+
+
+def read_place(cursor: bytes, part: Part) -> Place:
+    """The place of a page within its partition; an empty cursor is the partition's start. Raises CursorError."""
+    if not cursor:
+        return Place(part.start)
+    match _read(cursor):
+        case ["page", int(version), *_] if version != VERSION:
+            raise CursorError(f"the page's cursor has version {version}, not {VERSION}", remedy="start again")
+        case ["page", int(), mark, skip]:
+            place = Place(_mark(mark), *_numbers([skip], 1))
+            if place.mark.offset < part.start.offset or (part.end and place.mark.offset > part.end.offset):
+                raise CursorError("the page's cursor belongs to another partition")
+            return place
+    raise CursorError("not a page's cursor of the file connector")
+
+
+def _write(content: list[object]) -> bytes:
+    return json.dumps(content, separators=(",", ":")).encode()
+
+
+def _read(cursor: bytes) -> object:
+    try:
+        return json.loads(cursor) if len(cursor) <= LONGEST_CURSOR_BYTES else None
+    except (ValueError, RecursionError):
+        return None
+
+
+def _numbers(content: object, count: int) -> list[int]:
+    if not isinstance(content, list) or len(content) != count:
+        raise CursorError("the cursor is damaged")
+    if not all(type(item) is int and 0 <= item < GREATEST for item in content):
+        raise CursorError("the cursor is damaged")
+    return content
+
+
+def _mark(content: object) -> Mark:
+    match content:
+        case [offset, number, str(state)] if state in STATES:
+            offset, number = _numbers([offset, number], 2)
+            return Mark(offset, number, state)
+    raise CursorError("the cursor is damaged")

@@ -1,0 +1,250 @@
+"""The file connector as a sink: batches are staged durably, a finished namespace is put in place as one file.
+
+Every step can be repeated, and a kill between any two of them leaves a state from which the same call goes on: staged batches
+are files of their own; the file is assembled beside them; the marker, written before the file is renamed into place, names both
+the file that was there and the one that comes; the staging folder goes in one rename, and only then piece by piece.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from connectors.file import durable, marker, staging, tree
+from connectors.file.append import existing_batches
+from connectors.file.destination import Target, target_of
+from connectors.file.layouts import Layout, layout_of
+from connectors.file.marker import Marker, Published
+from connectors.file.settings import Settings
+from connectors.file.staging import Staged, WriteId
+from dsync import wire
+from dsync.errors import NotFoundError, UsageError
+
+logger = logging.getLogger(__name__)
+
+ASSEMBLED = "assembled"
+TRASH = ".trash"
+APPENDING = "appending."
+
+
+class FileSink:
+    """Writes where the settings name; batches in any order and side by side, also of several processes."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        # Staging folders that this process has seen to be there.
+        self._begun: set[Path] = set()
+        self._direct = asyncio.Lock()
+
+    async def metadata(self, namespace: str) -> wire.GetNamespaceMetadataResponse:
+        """What is known of a namespace's file."""
+        with self._errors_mapped():
+            return await asyncio.to_thread(self._metadata, target_of(self._settings, namespace))
+
+    async def write(self, request: wire.WriteDataRequest) -> None:
+        """Stages a batch; one without a write id becomes part of the file at once."""
+        if request.type not in (wire.EXTENDED_JSON, wire.BSON, wire.JSON_ID):
+            raise UsageError(f"files cannot hold data type {request.type}")
+        target = target_of(self._settings, request.namespace)
+        layout = layout_of(target.kind, self._settings)
+        with self._errors_mapped():
+            if request.write_id:
+                write_id = staging.parse_write_id(request.write_id, request.namespace)
+                await asyncio.to_thread(self._stage, target, layout, write_id, request)
+            else:
+                async with self._direct:
+                    await asyncio.to_thread(self._append, target, layout, request)
+
+    async def finish(self, request: wire.FinishNamespaceRequest) -> None:
+        """Puts the file of these batches in place and removes all others of the flow."""
+        target = target_of(self._settings, request.namespace)
+        layout = layout_of(target.kind, self._settings)
+        parts = [(part.partition, part.count) for part in request.parts]
+        with self._errors_mapped():
+            await asyncio.to_thread(self._finish, target, layout, request.flow, parts)
+        self._begun.discard(target.staging(request.flow))
+
+    @contextlib.contextmanager
+    def _errors_mapped(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise tree.endpoint_error(error, self._settings.typed) from error
+
+    def _metadata(self, target: Target) -> wire.GetNamespaceMetadataResponse:
+        status = _status(target.file)
+        known = marker.read(target.marker)
+        response = wire.GetNamespaceMetadataResponse(exists=status is not None)
+        current = known.current(status) if known else None
+        if known:
+            response.identity = known.identity
+        elif status:
+            response.identity = f"{status.st_dev}:{status.st_ino}"
+        if current:
+            response.flow = current.flow
+        if current and current.documents >= 0:
+            response.count = current.documents
+        else:
+            response.count_unknown = status is not None and status.st_size > 0
+        return response
+
+    def _stage(self, target: Target, layout: Layout, write_id: WriteId, request: wire.WriteDataRequest) -> None:
+        payload = layout.stage(request.data, request.type)
+        path = target.staging(write_id.flow) / staging.part_name(write_id.partition, write_id.ordinal)
+        if path.parent not in self._begun:
+            self._begin(target, write_id.flow)
+        try:
+            staging.write_part(path, payload, len(request.data))
+        except FileNotFoundError:  # finished since, by another process: this is the next generation's first batch here
+            self._begin(target, write_id.flow)
+            staging.write_part(path, payload, len(request.data))
+
+    def _begin(self, target: Target, flow: str) -> None:
+        """Makes the staging folder, and says in the marker that the flow has begun."""
+        target.check_place()
+        folder = target.staging(flow)
+        durable.make_folders(target.own)
+        known = marker.create(target.marker, Marker(target.namespace, staging=flow))
+        _refuse_second(target, known, flow)
+        durable.make_folders(folder)
+        if (known.namespace, known.staging) != (target.namespace, flow):
+            marker.write(target.marker, replace(known, namespace=target.namespace, staging=flow))
+        self._begun.add(folder)
+
+    def _finish(self, target: Target, layout: Layout, flow: str, parts: Sequence[tuple[str, int]]) -> None:
+        folder = target.staging(flow)
+        known = marker.read(target.marker)
+        if known:
+            _refuse_second(target, known, flow)
+        batches = _found(folder, parts)
+        if isinstance(batches, str):
+            if not _is_done(target, known, flow, parts) or folder.exists():
+                raise NotFoundError(
+                    f"batch {batches} of {target.namespace!r} is not staged in {str(folder)!r}",
+                    remedy="copy everything again with --restart",
+                )
+        else:
+            self._begin(target, flow)
+            with durable.written_beside(folder / ASSEMBLED) as (descriptor, temporary):
+                published = _assembled(layout, batches, descriptor, flow, parts)
+                self._publish(target, temporary, published)
+        _remove(folder)
+
+    def _publish(self, target: Target, temporary: Path, published: Published) -> None:
+        """Puts a finished file in place; before and after, the marker knows what is there."""
+        durable.make_folders(target.file.parent)
+        target.check_place()
+        known = marker.create(target.marker, Marker(target.namespace))
+        known = replace(known, namespace=target.namespace)
+        marker.write(target.marker, known.publishing(published, _status(target.file)))
+        temporary.replace(target.file)
+        durable.sync_folder(target.file.parent)
+
+    def _append(self, target: Target, layout: Layout, request: wire.WriteDataRequest) -> None:
+        """Makes the file anew with a batch more, under a lock that other processes hold to as well."""
+        target.check_place()
+        durable.make_folders(target.own)
+        with _locked(target.own), tempfile.TemporaryDirectory(prefix=APPENDING, dir=target.own) as name:
+            folder = Path(name)
+            _clear_away(target.own, folder)
+            known = marker.read(target.marker)
+            if known and _status(target.file):
+                _refuse_second(target, known, "")
+            current = known.current(_status(target.file)) if known else None
+            if layout.appends and current:
+                batches = [Staged(target.file, current.documents, 0, current.size)]
+            else:
+                batches = existing_batches(self._settings, target, layout, folder)
+            path = folder / staging.part_name("new", 0)
+            staging.write_part(path, layout.stage(request.data, request.type), len(request.data))
+            batches.append(staging.staged(path))
+            with durable.written_beside(folder / ASSEMBLED) as (descriptor, temporary):
+                published = _assembled(layout, batches, descriptor, "", [])
+                self._publish(target, temporary, published)
+
+
+def _assembled(
+    layout: Layout, batches: Sequence[Staged], descriptor: int, flow: str, parts: Sequence[tuple[str, int]]
+) -> Published:
+    """Writes the file of the batches, durably."""
+    for note in layout.assemble(batches, descriptor):
+        logger.warning("%s", note)
+    os.fsync(descriptor)
+    status = os.fstat(descriptor)
+    return Published(flow, marker.digest(parts), staging.total(batches), status.st_size, status.st_mtime_ns)
+
+
+def _found(folder: Path, parts: Sequence[tuple[str, int]]) -> list[Staged] | str:
+    """The batches of all parts in order, or the name of the first that is not there."""
+    batches = []
+    for partition, count in parts:
+        for ordinal in range(count):
+            try:
+                batches.append(staging.staged(folder / staging.part_name(partition, ordinal)))
+            except FileNotFoundError:
+                return f"{partition}/{ordinal}"
+    return batches
+
+
+def _is_done(target: Target, known: Marker | None, flow: str, parts: Sequence[tuple[str, int]]) -> bool:
+    """Whether the file that is there is what this flow published of these batches, and it has staged nothing since."""
+    if known is None or known.staging or known.published is None or not known.published.is_file(_status(target.file)):
+        return False
+    return (known.namespace, known.published.flow, known.published.parts) == (
+        target.namespace,
+        flow,
+        marker.digest(parts),
+    )
+
+
+def _refuse_second(target: Target, known: Marker, flow: str) -> None:
+    """Raises UsageError where one flow would write two namespaces to one file."""
+    writer = known.staging or (known.published.flow if known.published else "")
+    if target.single and known.namespace != target.namespace and writer == flow:
+        raise UsageError(
+            f"{str(target.file)!r} takes one namespace, and {known.namespace!r} and {target.namespace!r} would both go there",
+            remedy="give a folder as the destination, or select one namespace with --namespace",
+        )
+
+
+def _remove(folder: Path) -> None:
+    """Removes a staging folder: in one step out of the way, then for good; and what an earlier call did not get to."""
+    trash = folder.with_name(folder.name + TRASH)
+    shutil.rmtree(trash, ignore_errors=True)
+    with contextlib.suppress(FileNotFoundError):
+        folder.rename(trash)
+    shutil.rmtree(trash, ignore_errors=True)
+    with contextlib.suppress(OSError):  # other namespaces of the flow are still there
+        folder.parent.rmdir()
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _clear_away(own: Path, mine: Path) -> None:
+    """Removes what killed calls have left; whoever holds the lock is alone here."""
+    for left in own.glob(f"{APPENDING}*"):
+        if left != mine:
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _status(path: Path) -> os.stat_result | None:
+    try:
+        return path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
