@@ -38,7 +38,7 @@ class FastTable:
         text = self._neutral(chunk)
         if text is None:
             return None
-        if not text.endswith(LF):
+        if not chunk.endswith(b"\n"):
             text += LF
         cells = self._cells(text)
         if cells is None:
