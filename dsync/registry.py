@@ -21,6 +21,7 @@ GROUP = "dsync.connectors"
 BUILT_IN = {
     "fakesource": "connectors.random:FAKESOURCE",
     "file": "connectors.file:SPEC",
+    "grpc": "dsync.wire.spec:SPEC",
     "mongodb": "connectors.mongo:SPEC",
     "mongodb+srv": "connectors.mongo:SPEC",
     "null": "connectors.null:SPEC",

@@ -29,11 +29,14 @@ class Taken:
     rest: list[str]
 
 
-def take_endpoint(ctx: click.Context, role: Role, words: Sequence[str], config: Mapping[str, Any]) -> Taken:
+def take_endpoint(
+    ctx: click.Context, role: Role, words: Sequence[str], config: Mapping[str, Any], *, both: bool = False
+) -> Taken:
     """The first word as an endpoint, with the options behind it up to the next bare word.
 
-    `config` has the options of this endpoint from the configuration file, and may have its `uri`. Raises click.UsageError
-    that says what is missing or unknown and where to look.
+    `both` takes the options of the other role too, for an endpoint that serves as either. `config` has the options of this
+    endpoint from the configuration file, and may have its `uri`. Raises click.UsageError that says what is missing or
+    unknown and where to look.
     """
     config = dict(config)
     uri, behind = _take_uri(ctx, role, words, config.pop("uri", None))
@@ -42,7 +45,8 @@ def take_endpoint(ctx: click.Context, role: Role, words: Sequence[str], config: 
         direction = "read from" if role == "source" else "written to"
         raise click.UsageError(f"{spec.name} cannot be {direction}; {_other_role(spec)}", ctx)
     uri, in_uri = _split_query(uri, spec)
-    command = endpoint_command(spec, role)
+    own = own_options(spec, role, both=both)
+    command = endpoint_command(spec, own)
     try:
         sub = command.make_context(
             spec.name,
@@ -54,8 +58,9 @@ def take_endpoint(ctx: click.Context, role: Role, words: Sequence[str], config: 
         )
     except click.NoSuchOption as error:
         raise _unknown_option(ctx, spec, role, error) from None
-    _refuse_unknown(ctx, spec, role, config)
-    values = {name: value for name, value in sub.params.items() if name in _names(spec, role)}
+    names = {option.name or "" for option in own}
+    _refuse_unknown(ctx, spec, role, config, names)
+    values = {name: value for name, value in sub.params.items() if name in names}
     values |= _from_uri(sub, command, spec, in_uri)
     typed_globals = {
         name: value
@@ -65,22 +70,19 @@ def take_endpoint(ctx: click.Context, role: Role, words: Sequence[str], config: 
     return Taken(Endpoint(uri, values), typed_globals, list(sub.params[REST]))
 
 
-def endpoint_command(spec: ConnectorSpec, role: Role) -> click.Command:
+def endpoint_command(spec: ConnectorSpec, own: Sequence[click.Option]) -> click.Command:
     """A command whose options are the connector's, and the global ones whose names it leaves free."""
-    own = own_options(spec, role)
     taken = {name for option in own for name in (*option.opts, *option.secondary_opts)}
     free = [option for option in options.BEHIND if not taken.intersection(option.opts)]
     rest = click.Argument([REST], nargs=-1, type=click.UNPROCESSED)
     return click.Command(spec.name, params=[*own, *free, rest], add_help_option=False)
 
 
-def own_options(spec: ConnectorSpec, role: Role) -> tuple[click.Option, ...]:
-    """The connector's options in a role."""
-    return (*spec.options, *(spec.source_options if role == "source" else spec.sink_options))
-
-
-def _names(spec: ConnectorSpec, role: Role) -> set[str]:
-    return {option.name or "" for option in own_options(spec, role)}
+def own_options(spec: ConnectorSpec, role: Role, *, both: bool = False) -> tuple[click.Option, ...]:
+    """The connector's options in a role, or in both."""
+    as_source = spec.source_options if both or role == "source" else ()
+    as_sink = spec.sink_options if both or role == "destination" else ()
+    return (*spec.options, *as_source, *as_sink)
 
 
 def _take_uri(ctx: click.Context, role: Role, words: Sequence[str], configured: str | None) -> tuple[str, list[str]]:
@@ -134,9 +136,11 @@ def _unknown_option(ctx: click.Context, spec: ConnectorSpec, role: Role, error: 
     return click.UsageError(f"{spec.name} has no option {name} as a {role}; {instead}", ctx)
 
 
-def _refuse_unknown(ctx: click.Context, spec: ConnectorSpec, role: Role, config: Mapping[str, Any]) -> None:
+def _refuse_unknown(
+    ctx: click.Context, spec: ConnectorSpec, role: Role, config: Mapping[str, Any], names: set[str]
+) -> None:
     for name in config:
-        if name.replace("-", "_") not in _names(spec, role):
+        if name.replace("-", "_") not in names:
             raise click.UsageError(
                 f"the configuration file's {role!r} has {name!r}, which {spec.name} does not know;"
                 f" dsync help {spec.name} lists its options",

@@ -13,6 +13,7 @@ COMMANDS = {
     "plan": ("dsync.cli.plan:plan", "Says what a copy would do, and touches nothing."),
     "check": ("dsync.cli.check:check", "Says whether an endpoint can be used, and what it can do."),
     "state": ("dsync.cli.state:state", "Lists, shows and resets what earlier runs left."),
+    "serve": ("dsync.cli.serve:serve", "Serves a store to other programs over gRPC."),
     "connectors": ("dsync.cli.connectors:connectors", "Lists the stores that dsync knows and what they can do."),
     "help": ("dsync.cli.help:help_", "Prints a store's URIs and options: dsync help s3."),
     "completion": ("dsync.cli.completion:completion", "Prints the script that completes words in your shell."),

@@ -1,0 +1,91 @@
+"""`dsync serve URI`: a connector behind gRPC."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dsync.cli.endpoints import take_endpoint
+from dsync.endpoint import Endpoint, Role
+from dsync.errors import UsageError
+
+FILE = click.Path(exists=True, dir_okay=False)
+
+
+@click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.option("--address", default="127.0.0.1:9000", show_default=True, metavar="HOST:PORT", help="Where to listen.")
+@click.option("--cert-file", type=FILE, help="The server's certificate (PEM): serve with TLS.")
+@click.option("--key-file", type=FILE, help="Its private key (PEM).")
+@click.option("--client-ca", type=FILE, help="Take only clients with a certificate of this authority (PEM).")
+@click.option("--token", metavar="TOKEN", help="Take only clients with this token; better in DSYNC_SERVE_TOKEN.")
+@click.option("--gzip", is_flag=True, help="Compress answers.")
+@click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="URI [options]")
+@click.pass_context
+def serve(ctx: click.Context, /, words: tuple[str, ...], **values: Any) -> int:
+    """Serves the store at URI to other programs, with health checks and reflection, until SIGINT or SIGTERM."""
+    assert ctx.parent is not None
+    from dsync import registry
+    from dsync.cli.runner import configure_logging
+
+    role: Role = "source" if not words or registry.spec_of(words[0]).source else "destination"
+    taken = take_endpoint(ctx.parent, role, words, (ctx.parent.obj or {}).get(role) or {}, both=True)
+    if taken.rest:
+        raise click.UsageError("serve takes one URI", ctx)
+    refuse_open_doors(values)
+    configure_logging(ctx.parent.params | taken.global_options)
+    asyncio.run(run_server(taken.endpoint, values))
+    return 0
+
+
+def refuse_open_doors(values: Mapping[str, Any]) -> None:
+    """Raises UsageError for a server that anybody on the network could use, and for half of a pair of files."""
+    if bool(values["cert_file"]) != bool(values["key_file"]):
+        raise UsageError("--cert-file and --key-file belong together", remedy="give both or neither")
+    if values["client_ca"] and not values["cert_file"]:
+        raise UsageError("--client-ca works with TLS only", remedy="give --cert-file and --key-file")
+    host = values["address"].rpartition(":")[0].strip("[]")
+    if not _is_loopback(host) and not (values["cert_file"] and (values["token"] or values["client_ca"])):
+        raise UsageError(
+            f"{host or 'every address'!r} can be reached from other machines",
+            remedy="give --cert-file and --key-file and one of --token and --client-ca, or listen on 127.0.0.1",
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+async def run_server(endpoint: Endpoint, values: Mapping[str, Any]) -> None:
+    """Serves until a signal; says where on stderr once it listens."""
+    from dsync.cli.runner import Stop
+    from dsync.wire.server import Guard, serving
+
+    stop = Stop()
+    stop.listen()
+    guard = Guard(
+        certificate=_read(values["cert_file"]),
+        key=_read(values["key_file"]),
+        client_ca=_read(values["client_ca"]),
+        token=values["token"] or "",
+    )
+    async with (
+        endpoint.create() as connector,
+        serving(connector, values["address"], guard, gzip=values["gzip"]) as port,
+    ):
+        host = values["address"].rpartition(":")[0]
+        click.echo(f"serving {endpoint.shown} at {host}:{port}", err=True)
+        await stop.event.wait()
+
+
+def _read(path: str | None) -> bytes:
+    return Path(path).read_bytes() if path else b""
