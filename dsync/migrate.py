@@ -254,7 +254,8 @@ class Run:
                 parts.append(wire.FinishNamespaceRequest.Part(partition=partition, count=count))
         request = wire.FinishNamespaceRequest(namespace=name, flow=self.flow.id, parts=parts)
         try:
-            await self.sink.FinishNamespace(request)
+            for warning in (await self.sink.FinishNamespace(request)).warnings:
+                self.tracker.warn(f"{name}: {warning}")
         except UnimplementedError:
             logger.debug("%s has nothing to finish", self.agreement.destination.db_type)
         except NotFoundError as error:

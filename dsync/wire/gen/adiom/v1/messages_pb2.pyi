@@ -794,9 +794,18 @@ Global___FinishNamespaceRequest: typing_extensions.TypeAlias = FinishNamespaceRe
 class FinishNamespaceResponse(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
+    WARNINGS_FIELD_NUMBER: builtins.int
+    @property
+    def warnings(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """What the published form cannot say of what was written, a sentence each."""
+
     def __init__(
         self,
+        *,
+        warnings: collections.abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["warnings", b"warnings"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___FinishNamespaceResponse: typing_extensions.TypeAlias = FinishNamespaceResponse
 
