@@ -17,7 +17,7 @@ from dsync.errors import DsyncError
 from dsync.testing.samples import CANARY
 
 # How connectors are called.
-VIAS = ("direct",)
+VIAS = ("direct", "grpc")
 FLOW = "conformance"
 # No single wait of the suite is longer; it is a stop for what hangs, not a measure.
 PATIENCE_SECONDS = 60.0
@@ -95,8 +95,19 @@ class Subject:
 @asynccontextmanager
 async def through(via: str, connector: Connector) -> AsyncIterator[Connector]:
     """The connector, open, as it is or behind a server and a client on loopback."""
-    async with connector:
-        yield connector
+    if via == "direct":
+        async with connector:
+            yield connector
+        return
+    from dsync.wire.client import GrpcConnector
+    from dsync.wire.server import serving
+
+    async with (
+        connector,
+        serving(connector, "127.0.0.1:0") as port,
+        GrpcConnector(f"grpc://127.0.0.1:{port}", {"insecure": True}) as client,
+    ):
+        yield client
 
 
 async def source_type(connector: Connector) -> wire.Type:
