@@ -62,7 +62,4 @@ def _judged(error: DsyncError, tracker: Any) -> DsyncError:
         return TransientError(error.message, remedy=f"{error.remedy}; then {again}" if error.remedy else again)
     if isinstance(error, TransientError):
         return EndpointError(error.message, remedy=error.remedy or "check the address, then run the same command again")
-    done, total = tracker.partitions
-    if total:
-        click.echo(f"{done} of {total} partitions were copied", err=True)
     return error

@@ -32,6 +32,9 @@ def summary(tracker: Tracker) -> Iterator[str]:
     if len(named) > MOST_LISTED:
         yield f"  and {number(len(named) - MOST_LISTED, 'more namespace')}"
     yield total_line(tracker)
+    done, total = tracker.partitions
+    if done < total:
+        yield f"incomplete: {done:,} of {number(total, 'partition')} copied"
     if tracker.streams:
         yield stream_line(tracker)
     for warning in tracker.warnings:

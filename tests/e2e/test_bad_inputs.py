@@ -31,7 +31,7 @@ def verdict(dsync: Dsync, path: Path, options: list[str], out: str) -> Verdict:
     written = dsync.folder / out
     read = tuple(map(documents.canonical, oracle.documents(written.read_bytes()))) if written.exists() else ()
     assert "Traceback" not in result.err, result
-    message = next((line for line in result.err.splitlines() if path.name in line and "error" in line.lower()), "")
+    message = next((line for line in result.err.splitlines() if line.startswith("dsync: ")), "")
     return Verdict(result.status, message or result.err if result.status else "", read)
 
 
