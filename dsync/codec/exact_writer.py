@@ -121,11 +121,9 @@ def _code_with_scope(buffer: bytes, start: int, end: int, depth: int) -> bytes:
 
 def _binary(buffer: bytes, start: int, end: int, depth: int) -> bytes:
     subtype = buffer[start + 4]
-    content = buffer[start + 5 : end]
-    if subtype == 2:  # the old binary: its content begins with its length once more
-        if len(content) < 4 or raw.int32_at(content, 0)[0] != len(content) - 4:
-            raise _Unsayable
-        content = content[4:]
+    content = raw.old_binary(buffer[start + 5 : end]) if subtype == raw.OLD_BINARY else buffer[start + 5 : end]
+    if content is None:
+        raise _Unsayable
     return b'{"$binary":{"base64":"%b","subType":"%02x"}}' % (base64.b64encode(content), subtype)
 
 

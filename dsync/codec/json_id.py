@@ -86,6 +86,8 @@ def _each(page: Sequence[bytes], change: Callable[[int, bytes], bytes]) -> list[
             changed.append(change(index, text))
         except UnsoundRecord as error:
             raise RecordError(index, str(error)) from error
+        except RecordError as error:  # of a record that was read on its own
+            raise RecordError(index, error.reason) from error
     return changed
 
 
@@ -119,7 +121,8 @@ def _without_shown_id(text: bytes, values: dict[str, msgspec.Raw]) -> bytes:
         return text
     alone = b'{"$bson":' + bytes(values["$bson"]) + b"}"
     (document,) = reader.read([alone], lambda _, record: record)
-    if _decode(_values(_packed(alone, document)).get("id", b"null")) != _decode(values["id"]):
+    own = _values(_packed(alone, document))
+    if "id" not in own or _parsed(own["id"]) != _parsed(values["id"]):
         raise UnsoundRecord("an id that is not the one of the $bson beside it")
     return alone
 
@@ -130,6 +133,14 @@ def _values(text: bytes) -> dict[str, msgspec.Raw]:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UnsoundRecord(_why(text)) from error
     return values
+
+
+def _parsed(value: msgspec.Raw) -> object:
+    try:
+        parsed: object = _decode(value)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UnsoundRecord("an id that is not sound") from error
+    return parsed
 
 
 def _why(text: bytes) -> str:

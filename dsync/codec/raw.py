@@ -21,6 +21,7 @@ from dsync.errors import DataError
 DOUBLE, STRING, DOCUMENT, ARRAY, BINARY, UNDEFINED, OBJECT_ID, BOOLEAN, DATE, NULL = range(1, 11)
 REGEX, DB_POINTER, CODE, SYMBOL, CODE_WITH_SCOPE, INT32, TIMESTAMP, INT64, DECIMAL128 = range(11, 20)
 MIN_KEY, MAX_KEY = 0xFF, 0x7F
+OLD_BINARY = 2
 
 # MongoDB takes documents of up to 250 levels at most (180 from a client); deeper ones are nobody's data.
 MAX_NESTING = 300
@@ -75,6 +76,13 @@ def _counted_size(kind: int, buffer: bytes, at: int) -> int:
     raise InvalidBson(f"unknown BSON type {kind:#04x} before byte {at}")
 
 
+def old_binary(content: bytes) -> bytes | None:
+    """The bytes in a binary of subtype 2, which begins with its length once more; None where that is wrong."""
+    if len(content) < 4 or int32_at(content, 0)[0] != len(content) - 4:
+        return None
+    return content[4:]
+
+
 def elements(buffer: bytes, at: int = 0) -> Iterator[tuple[int, bytes, int, int]]:
     """Type, key, start and end of each value of the document at `at`, in order.
 
@@ -108,7 +116,13 @@ def document_size(buffer: bytes, at: int = 0) -> int:
 
 def slice_array(buffer: bytes, at: int = 0) -> list[bytes]:
     """The documents of the array at `at`, such as a cursor's batch in a server's reply."""
-    end = at + document_size(buffer, at) - 1
+    try:
+        return _slices(buffer, at, at + document_size(buffer, at) - 1)
+    except (struct.error, IndexError):
+        raise InvalidBson(f"an array of BSON documents is cut off at byte {at}") from None
+
+
+def _slices(buffer: bytes, at: int, end: int) -> list[bytes]:
     at += 4
     documents: list[bytes] = []
     append = documents.append
@@ -156,7 +170,8 @@ def value_document(kind: int, value: bytes, key: bytes = b"") -> bytes:
 def check(document: bytes, *, strict: bool = True) -> None:
     """Raises InvalidBson unless the bytes are exactly one BSON document, every length and end of it in place.
 
-    `strict=False` lets pass what MongoDB stores without looking: strings and keys that are not UTF-8, booleans other than 0 and 1.
+    `strict=False` lets pass what MongoDB stores without looking: strings and keys that are not UTF-8, booleans
+    other than 0 and 1, wrong lengths inside of old binaries.
     Documents nested deeper than MAX_NESTING are refused.
     """
     if not _is_reproduced(document):
@@ -218,11 +233,21 @@ class _Check:
             self.string(start, stop - 12)
         elif kind == REGEX:
             self.text(self.text(start, stop), stop)
-        elif kind == BOOLEAN and self.strict and self.document[start] > 1:
-            raise InvalidBson(f"a BSON boolean is neither 0 nor 1 at byte {start}")
         elif kind == CODE_WITH_SCOPE:
             return self.code(start, stop)
+        elif self.strict:
+            self.content(kind, start, stop)
         return stop
+
+    def content(self, kind: int, start: int, stop: int) -> None:
+        if kind == BOOLEAN and self.document[start] > 1:
+            raise InvalidBson(f"a BSON boolean is neither 0 nor 1 at byte {start}")
+        if (
+            kind == BINARY
+            and self.document[start + 4] == OLD_BINARY
+            and old_binary(self.document[start + 5 : stop]) is None
+        ):
+            raise InvalidBson(f"an old BSON binary has other lengths inside than outside at byte {start}")
 
     def code(self, start: int, stop: int) -> int:
         if stop - start < 14:

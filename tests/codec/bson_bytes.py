@@ -5,11 +5,13 @@ A document follows from a seed: drawing a seed is all that hypothesis has to do,
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Callable
 from random import Random
 
 from bson.decimal128 import Decimal128
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from dsync.codec import raw
@@ -209,6 +211,12 @@ class Maker:
         return framed([element(key, *self.value(0)) for key in keys])
 
 
+# CODEC_EXAMPLES asks for more than a test run has time for.
+many = settings(
+    max_examples=int(os.environ.get("CODEC_EXAMPLES", "300")),
+    deadline=None,
+    derandomize="CODEC_EXAMPLES" not in os.environ,
+)
 seeds = st.integers(0, 2**64)
 # What Extended JSON can say in full.
 sayable = seeds.map(lambda seed: Maker(seed, odd=False).with_id())

@@ -11,12 +11,13 @@ import bson
 import pytest
 from bson import json_util
 from bson.codec_options import DatetimeConversion
-from hypothesis import given, settings
+from bson.decimal128 import Decimal128
+from hypothesis import given
 
 from dsync.codec import bson_to_text, exact_writer, raw, reader, text_to_bson
 from dsync.codec.errors import RecordError
 from tests.codec import bson_bytes
-from tests.codec.bson_bytes import framed, string
+from tests.codec.bson_bytes import framed, many, string
 
 AUTO = json_util.JSONOptions(
     json_mode=json_util.JSONMode.CANONICAL, datetime_conversion=DatetimeConversion.DATETIME_AUTO
@@ -27,26 +28,26 @@ def keep(_: int, record: Any) -> Any:
     return record
 
 
-@settings(max_examples=1200)
+@many
 @given(bson_bytes.stored)
 def test_every_document_comes_back_as_the_same_bytes(document: bytes) -> None:
     assert text_to_bson(bson_to_text([document])) == [document]
 
 
-@settings(max_examples=600)
+@many
 @given(bson_bytes.stored)
 def test_both_writers_write_the_same_text(document: bytes) -> None:
     assert bson_to_text([document]) == [exact_writer.write(document)]
 
 
-@settings(max_examples=600)
+@many
 @given(bson_bytes.stored)
 def test_both_readers_read_the_same_document(document: bytes) -> None:
     (text,) = bson_to_text([document])
     assert reader._exact(text, 0, keep) == document
 
 
-@settings(max_examples=600)
+@many
 @given(bson_bytes.stored)
 def test_the_text_is_one_line_of_json_without_repeated_keys(document: bytes) -> None:
     (text,) = bson_to_text([document])
@@ -59,7 +60,7 @@ def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
-@settings(max_examples=600)
+@many
 @given(bson_bytes.stored, bson_bytes.stored, bson_bytes.sayable)
 def test_a_document_is_the_same_text_in_every_page(first: bytes, second: bytes, third: bytes) -> None:
     alone = [bson_to_text([document])[0] for document in (first, second, third)]
@@ -67,7 +68,7 @@ def test_a_document_is_the_same_text_in_every_page(first: bytes, second: bytes, 
     assert text_to_bson(alone) == [first, second, third]
 
 
-@settings(max_examples=900)
+@many
 @given(bson_bytes.sayable)
 def test_another_reader_finds_the_same_document_in_the_text(document: bytes) -> None:
     (text,) = bson_to_text([document])
@@ -75,7 +76,7 @@ def test_another_reader_finds_the_same_document_in_the_text(document: bytes) -> 
     assert encoded(json_util.loads(text, json_options=AUTO)) == document
 
 
-@settings(max_examples=900)
+@many
 @given(bson_bytes.sayable)
 def test_what_another_writer_writes_canonically_is_read(document: bytes) -> None:
     text = json_util.dumps(bson.decode(document, raw.EVERY_DATE), json_options=AUTO)
@@ -119,7 +120,7 @@ TEXTS = [
     (raw.TIMESTAMP, struct.pack("<II", 7, 2**32 - 1), '{"$timestamp":{"t":4294967295,"i":7}}'),
     (raw.INT64, struct.pack("<q", 5), '{"$numberLong":"5"}'),
     (raw.INT64, struct.pack("<q", 2**31), "2147483648"),
-    (raw.DECIMAL128, raw.Decimal128("-1.50").bid, '{"$numberDecimal":"-1.50"}'),
+    (raw.DECIMAL128, Decimal128("-1.50").bid, '{"$numberDecimal":"-1.50"}'),
     (raw.MIN_KEY, b"", '{"$minKey":1}'),
     (raw.MAX_KEY, b"", '{"$maxKey":1}'),
 ]
@@ -195,7 +196,7 @@ def test_nesting_that_nobody_stores_is_refused_with_its_place() -> None:
     deep = framed([])
     for _ in range(2000):
         deep = framed([b"\x03a\0" + deep])
-    with pytest.raises(RecordError, match="record 1 of the page: .*nested deeper than 300") as caught:
+    with pytest.raises(RecordError, match=r"record 1 of the page: .*nested deeper than 300") as caught:
         bson_to_text([bson.encode({"_id": 1}), deep])
     assert caught.value.index == 1
 

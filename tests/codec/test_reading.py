@@ -165,7 +165,7 @@ MALFORMED = [
     '{"$numberInt":"2147483648"}',
     '{"$numberInt":"1_0"}',
     '{"$numberInt":" 1"}',
-    '{"$numberInt":"٥"}',
+    '{"$numberInt":"\\u0665"}',
     '{"$numberInt":""}',
     '{"$numberInt":"1.0"}',
     '{"$numberLong":5}',
@@ -377,7 +377,7 @@ def test_nothing_but_a_record_error_comes_of_damaged_text() -> None:
         b".",
     ]
     accepted = 0
-    for seed in range(4000):
+    for seed in range(2000):
         (text,) = bson_to_text([Maker(seed, odd=True).with_id()])
         damaged = bytearray(text)
         for _ in range(random.randrange(1, 4)):
@@ -391,7 +391,7 @@ def test_nothing_but_a_record_error_comes_of_damaged_text() -> None:
         accepted += 1
         raw.check(document, strict=False)
         strict(bytes(damaged))
-    assert 100 < accepted < 3900
+    assert 50 < accepted < 1900
 
 
 def test_the_fast_reader_never_accepts_what_the_exact_one_refuses_or_reads_otherwise() -> None:
