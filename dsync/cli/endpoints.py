@@ -30,13 +30,19 @@ class Taken:
 
 
 def take_endpoint(
-    ctx: click.Context, role: Role, words: Sequence[str], config: Mapping[str, Any], *, both: bool = False
+    ctx: click.Context,
+    role: Role,
+    words: Sequence[str],
+    config: Mapping[str, Any],
+    *,
+    both: bool = False,
+    extra: Sequence[click.Option] = (),
 ) -> Taken:
     """The first word as an endpoint, with the options behind it up to the next bare word.
 
-    `both` takes the options of the other role too, for an endpoint that serves as either. `config` has the options of this
-    endpoint from the configuration file, and may have its `uri`. Raises click.UsageError that says what is missing or
-    unknown and where to look.
+    `both` takes the options of the other role too, for an endpoint that serves as either; `extra` are a command's own, which may
+    stand here like the global ones. `config` has the options of this endpoint from the configuration file, and may have its
+    `uri`. Raises click.UsageError that says what is missing or unknown and where to look.
     """
     config = dict(config)
     uri, behind = _take_uri(ctx, role, words, config.pop("uri", None))
@@ -46,7 +52,7 @@ def take_endpoint(
         raise click.UsageError(f"{spec.name} cannot be {direction}; {_other_role(spec)}", ctx)
     uri, in_uri = _split_query(uri, spec)
     own = own_options(spec, role, both=both)
-    command = endpoint_command(spec, own)
+    command = endpoint_command(spec, own, extra)
     try:
         sub = command.make_context(
             spec.name,
@@ -70,19 +76,22 @@ def take_endpoint(
     return Taken(Endpoint(uri, values), typed_globals, list(sub.params[REST]))
 
 
-def endpoint_command(spec: ConnectorSpec, own: Sequence[click.Option]) -> click.Command:
-    """A command whose options are the connector's, and the global ones whose names it leaves free."""
+def endpoint_command(
+    spec: ConnectorSpec, own: Sequence[click.Option], extra: Sequence[click.Option] = ()
+) -> click.Command:
+    """A command whose options are the connector's, and the extra and global ones whose names it leaves free."""
     taken = {name for option in own for name in (*option.opts, *option.secondary_opts)}
-    free = [option for option in options.BEHIND if not taken.intersection(option.opts)]
+    free = [option for option in (*extra, *options.BEHIND) if not taken.intersection(option.opts)]
     rest = click.Argument([REST], nargs=-1, type=click.UNPROCESSED)
     return click.Command(spec.name, params=[*own, *free, rest], add_help_option=False)
 
 
 def own_options(spec: ConnectorSpec, role: Role, *, both: bool = False) -> tuple[click.Option, ...]:
-    """The connector's options in a role, or in both."""
+    """The connector's options in a role, or in both: of two of one name then the source's, which takes more."""
     as_source = spec.source_options if both or role == "source" else ()
     as_sink = spec.sink_options if both or role == "destination" else ()
-    return (*spec.options, *as_source, *as_sink)
+    taken = {name for option in as_source for name in option.opts}
+    return (*spec.options, *as_source, *(option for option in as_sink if not taken.intersection(option.opts)))
 
 
 def _take_uri(ctx: click.Context, role: Role, words: Sequence[str], configured: str | None) -> tuple[str, list[str]]:
