@@ -1,0 +1,187 @@
+"""The MongoDB connector: the interface's methods, each handed to the module that does it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from connectors.mongo import address, lookup, namespaces, query
+from connectors.mongo.deployment import Deployment, Encoded, Timeouts
+from connectors.mongo.namespaces import Collection, Selection
+from connectors.mongo.planning import PlanRule, plan_collection
+from connectors.mongo.reading import Reader
+from connectors.mongo.writing import Writer
+from dsync import wire
+from dsync.connector import Connector
+from dsync.errors import DataError, EndpointError, NotFoundError, TransientError, UsageError
+
+LOG = logging.getLogger(__name__)
+
+BATCH_BYTES = 1 << 20
+# An exact count reads the whole index; one that takes longer than this is reported as unknown.
+COUNT_SECONDS = 600
+NAMESPACE_EXISTS = 48
+MAX_TIME_EXPIRED = 50
+
+
+class MongoConnector(Connector):
+    """Source and sink. Options are those of the SPEC, by their snake_case names."""
+
+    def __init__(self, uri: str, options: Mapping[str, Any]) -> None:
+        self._address = address.parse(uri)
+        timeouts = Timeouts(
+            server_seconds=options.get("server_timeout", 10.0),
+            ping_seconds=options.get("ping_timeout", 5.0),
+            operation_seconds=options.get("operation_timeout", 120.0),
+        )
+        self._filter = query.parse(options.get("initial_sync_query") or "")
+        self._partition_documents = int(options.get("doc_partition", 50_000))
+        self._page_documents = int(options.get("max_page_size", 10_000))
+        self._ddl = options.get("ddl", "fail")
+        self._deployment = Deployment(self._address, timeouts)
+        self._reader = Reader(self._deployment, self._filter, tolerate_drops=self._ddl != "fail")
+        self._writer = Writer(
+            self._deployment,
+            batch_documents=int(options.get("writer_batch_size", 0)),
+            keep_existing=bool(options.get("skip_batch_overwrite", False)),
+        )
+
+    async def open(self) -> None:
+        """Connects. Raises EndpointError; a filter that the server does not understand is a UsageError."""
+        await self._deployment.open()
+        if self._filter:
+            await self._check_filter()
+
+    async def close(self) -> None:
+        """Closes open cursors and connections."""
+        await self._reader.close()
+        await self._deployment.close()
+
+    async def GetInfo(self, request: wire.GetInfoRequest) -> wire.GetInfoResponse:
+        """The identity is that of the URI: hosts, replica set and database, in any order, for every user."""
+        source = wire.Capabilities.Source(
+            supported_data_types=[wire.BSON],
+            multi_namespace_plan=True,
+            default_plan=True,
+            get_by_ids=True,
+            updates=False,
+        )
+        sink = wire.Capabilities.Sink(
+            supported_data_types=[wire.BSON], preferred_batch_bytes=BATCH_BYTES, updates=False, keyed=True
+        )
+        return wire.GetInfoResponse(
+            id=self._address.identity,
+            db_type="mongodb",
+            version=".".join(map(str, self._deployment.version[:3])),
+            capabilities=wire.Capabilities(source=source, sink=sink),
+        )
+
+    async def GetNamespaceMetadata(
+        self, request: wire.GetNamespaceMetadataRequest
+    ) -> wire.GetNamespaceMetadataResponse:
+        """The exact count of what the filter lets through; the identity is the collection's UUID."""
+        database, name = namespaces.split(request.namespace, self._address)
+        collection = await namespaces.find_collection(self._deployment, database, name)
+        if collection is None:
+            return wire.GetNamespaceMetadataResponse(exists=False)
+        count = await self._count(collection)
+        return wire.GetNamespaceMetadataResponse(
+            count=count or 0, exists=True, identity=collection.uuid.hex(), count_unknown=count is None
+        )
+
+    async def GeneratePlan(self, request: wire.GeneratePlanRequest) -> wire.GeneratePlanResponse:
+        """Partitions by ranges of `_id`; views, time series and what is not carried over are in the warnings."""
+        selection = Selection(tuple(request.namespaces), self._address.database)
+        collections, warnings = await namespaces.select(self._deployment, selection)
+        response = wire.GeneratePlanResponse(warnings=warnings)
+        rule = PlanRule(self._partition_documents, self._page_documents, self._filter)
+        for collection in collections if request.initial_sync else ():
+            response.partitions.extend(await plan_collection(self._deployment, collection, rule))
+            lost = await namespaces.not_carried(self._deployment, collection)
+            response.warnings.extend([lost] if lost else [])
+        return response
+
+    async def ListData(self, request: wire.ListDataRequest) -> wire.ListDataResponse:
+        """A page of raw documents, in the order of `_id`."""
+        _expect_bson(request.type)
+        partition = request.partition
+        documents, cursor = await self._reader.page(partition.namespace, partition.cursor, request.cursor)
+        return wire.ListDataResponse(data=documents, next_cursor=cursor)
+
+    async def WriteData(self, request: wire.WriteDataRequest) -> wire.WriteDataResponse:
+        """Inserts, replaces what exists; acknowledged by a majority and its journal."""
+        _expect_bson(request.type)
+        database, name = namespaces.split_for_writing(request.namespace, self._address)
+        flow_and_partition = request.write_id.split("/", 2)[:2]
+        partition = "/".join([*flow_and_partition, request.namespace])
+        await self._writer.write(database, name, request.data, partition)
+        return wire.WriteDataResponse()
+
+    async def FinishNamespace(self, request: wire.FinishNamespaceRequest) -> wire.FinishNamespaceResponse:
+        """Everything is published already; an empty collection is created, so that it comes over too."""
+        if not sum(part.count for part in request.parts):
+            database, name = namespaces.split_for_writing(request.namespace, self._address)
+            if await namespaces.find_collection(self._deployment, database, name) is None:
+                await self._create(database, name)
+        return wire.FinishNamespaceResponse()
+
+    async def GetByIds(self, request: wire.GetByIdsRequest) -> wire.GetByIdsResponse:
+        """The documents of these ids that pass the filter, in the order asked."""
+        _expect_bson(request.type)
+        wanted = [_id_part(item.id) for item in request.ids]
+        namespace = namespaces.split(request.namespace, self._address)
+        found = await lookup.by_ids(self._deployment, namespace, wanted, self._filter)
+        items = [wire.GetByIdsResponse.ResponseItem(data=document) for document in found]
+        return wire.GetByIdsResponse(data=items)
+
+    async def _check_filter(self) -> None:
+        """Lets the server parse the filter: it does so for a collection that is not there, too."""
+        command = {"find": "dsync.filter.check", "filter": Encoded(self._filter), "limit": 1}
+        try:
+            await self._deployment.run(
+                self._address.database or "dsync", command, "checking --initial-sync-query", read=True
+            )
+        except DataError as error:
+            raise UsageError(error.message, remedy=query.EXAMPLE) from None
+        except (EndpointError, TransientError) as error:
+            # Without the right to read there, the copy itself will tell.
+            LOG.debug("%s", error)
+
+    async def _count(self, collection: Collection) -> int | None:
+        """None where counting takes too long."""
+        command: dict[str, Any] = {
+            "aggregate": collection.name,
+            "pipeline": [{"$match": Encoded(self._filter) if self._filter else {}}, {"$count": "n"}],
+            "cursor": {},
+            "maxTimeMS": COUNT_SECONDS * 1000,
+            "readConcern": {"level": "majority"},
+        }
+        if collection.kind == "collection":
+            command["hint"] = {"_id": 1}
+        doing = f"counting {collection.namespace!r}"
+        seconds = COUNT_SECONDS + self._deployment.timeouts.operation_seconds
+        reply = await self._deployment.run(
+            collection.database, command, doing, seconds=seconds, read=True, allow=[MAX_TIME_EXPIRED]
+        )
+        if reply.get("code") == MAX_TIME_EXPIRED:
+            return None
+        batch = reply["cursor"]["firstBatch"]
+        return int(batch[0]["n"]) if batch else 0
+
+    async def _create(self, database: str, name: str) -> None:
+        command = {"create": name, "writeConcern": self._deployment.write_concern}
+        await self._deployment.run(database, command, f"creating '{database}.{name}'", allow=[NAMESPACE_EXISTS])
+
+
+def _expect_bson(data_type: wire.DataType.ValueType) -> None:
+    if data_type != wire.BSON:
+        raise UsageError(f"MongoDB speaks BSON, not {wire.DataType.Name(data_type)}")
+
+
+def _id_part(parts: Any) -> tuple[int, bytes]:
+    """The `_id` among the parts of a key."""
+    for part in parts:
+        if part.name in {"", "_id"}:
+            return part.type, part.data
+    raise NotFoundError("an id without an _id cannot be looked up")

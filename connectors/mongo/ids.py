@@ -1,0 +1,92 @@
+"""When two `_id`s are one: by type and value, as the server's unique index sees it; and how an id is shown."""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Hashable
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+from bson.decimal128 import Decimal128
+
+from dsync.codec import raw
+
+NUMBERS = frozenset({raw.DOUBLE, raw.INT32, raw.INT64, raw.DECIMAL128})
+STRINGS = frozenset({raw.STRING, raw.SYMBOL})
+NAMES = {
+    raw.DOUBLE: "double",
+    raw.STRING: "string",
+    raw.DOCUMENT: "document",
+    raw.ARRAY: "array",
+    raw.BINARY: "binary",
+    raw.UNDEFINED: "undefined",
+    raw.OBJECT_ID: "ObjectId",
+    raw.BOOLEAN: "boolean",
+    raw.DATE: "date",
+    raw.NULL: "null",
+    raw.REGEX: "regular expression",
+    raw.DB_POINTER: "DBPointer",
+    raw.CODE: "code",
+    raw.SYMBOL: "symbol",
+    raw.CODE_WITH_SCOPE: "code with scope",
+    raw.INT32: "int32",
+    raw.TIMESTAMP: "timestamp",
+    raw.INT64: "int64",
+    raw.DECIMAL128: "Decimal128",
+    raw.MIN_KEY: "MinKey",
+    raw.MAX_KEY: "MaxKey",
+}
+SHOWN_CHARACTERS = 60
+
+
+def key(kind: int, value: bytes) -> Hashable:
+    """Equal for ids that the server takes for one: 1, 1.0 and Int64(1) are; int64 5 and a date of 5 ms are not."""
+    if kind in NUMBERS:
+        return "number", number(kind, value)
+    if kind in STRINGS:
+        return "string", value
+    if kind in {raw.DOCUMENT, raw.ARRAY}:
+        return kind, tuple((name, key(of, value[start:end])) for of, name, start, end in raw.elements(value))
+    return kind, value
+
+
+def number(kind: int, value: bytes) -> Hashable:
+    """A number that compares with Python's as the server compares; every NaN is one."""
+    if kind == raw.DOUBLE:
+        double: float = struct.unpack("<d", value)[0]
+        return "NaN" if math.isnan(double) else double
+    if kind == raw.DECIMAL128:
+        decimal: Decimal = Decimal128.from_bid(value).to_decimal()
+        return "NaN" if decimal.is_nan() else decimal
+    return int.from_bytes(value, "little", signed=True)
+
+
+def show(kind: int, value: bytes) -> str:
+    """An id for a message: its type, and its value where that is short and one thing."""
+    name = NAMES.get(kind, f"type {kind}")
+    text = _value_text(kind, value)
+    return f"{name} {text[:SHOWN_CHARACTERS]}{'…' if len(text) > SHOWN_CHARACTERS else ''}" if text else name
+
+
+def _value_text(kind: int, value: bytes) -> str:
+    if kind in NUMBERS:
+        return str(number(kind, value))
+    if kind in STRINGS:
+        return repr(value[4:-1].decode(errors="replace"))
+    if kind == raw.OBJECT_ID:
+        return value.hex()
+    if kind == raw.BOOLEAN:
+        return str(value != b"\0").lower()
+    if kind == raw.BINARY:
+        return value[5:].hex()
+    if kind == raw.DATE:
+        return _date_text(int.from_bytes(value, "little", signed=True))
+    return ""
+
+
+def _date_text(milliseconds: int) -> str:
+    try:
+        return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=milliseconds)).isoformat()
+    except OverflowError:
+        return f"{milliseconds} ms"

@@ -1,0 +1,1 @@
+"""The MongoDB connector, mostly against a real server."""
