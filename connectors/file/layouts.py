@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from connectors.file import durable, kinds
+from connectors.file.bsonformat import first_flaw
 from connectors.file.settings import Settings
 from connectors.file.staging import Staged
 from dsync import codec, wire
@@ -53,9 +54,7 @@ class LinesLayout:
 
     def stage(self, documents: Sequence[bytes], data_type: wire.DataType.ValueType) -> bytes:
         """The documents as lines."""
-        return compression.compress(
-            self._packed, jsontext.to_lines(converted(documents, data_type, wire.EXTENDED_JSON))
-        )
+        return compression.compress(self._packed, b"".join(map(b"%b\n".__mod__, lines_of(documents, data_type))))
 
     def assemble(self, parts: Sequence[Staged], out: int) -> list[str]:
         """The batches one after another."""
@@ -72,7 +71,10 @@ class BsonLayout:
 
     def stage(self, documents: Sequence[bytes], data_type: wire.DataType.ValueType) -> bytes:
         """The documents one after another."""
-        return compression.compress(self._packed, b"".join(converted(documents, data_type, wire.BSON)))
+        with naming_documents():
+            if data_type == wire.BSON and (flaw := first_flaw(documents)):
+                raise codec.RecordError(flaw[0], f"it {flaw[1]}")
+            return compression.compress(self._packed, b"".join(codec.convert(documents, data_type, wire.BSON)))
 
     def assemble(self, parts: Sequence[Staged], out: int) -> list[str]:
         """The batches one after another."""
@@ -89,8 +91,7 @@ class ArrayLayout:
 
     def stage(self, documents: Sequence[bytes], data_type: wire.DataType.ValueType) -> bytes:
         """The elements, commas between them."""
-        texts = converted(documents, data_type, wire.EXTENDED_JSON)
-        return compression.compress(self._packed, b",\n".join(map(jsontext.one_line, texts)))
+        return compression.compress(self._packed, b",\n".join(lines_of(documents, data_type)))
 
     def assemble(self, parts: Sequence[Staged], out: int) -> list[str]:
         """The array."""
@@ -106,12 +107,19 @@ class ArrayLayout:
         durable.write_all(out, [compression.compress(self._packed, text)])
 
 
-def converted(
-    documents: Sequence[bytes], source: wire.DataType.ValueType, target: wire.DataType.ValueType
-) -> Sequence[bytes]:
-    """The documents in the type that a layout writes. Raises DataError that names the document of the batch."""
+def lines_of(documents: Sequence[bytes], data_type: wire.DataType.ValueType) -> list[bytes]:
+    """The documents as Extended JSON, each on one line. Raises DataError that names a document that is none."""
     with naming_documents():
-        return codec.convert(documents, source, target)
+        texts = codec.convert(documents, data_type, wire.EXTENDED_JSON)
+    if data_type == wire.BSON:
+        return texts
+    try:
+        page = jsontext.split(jsontext.to_lines(texts), jsontext.Position("lines", 0), jsontext.Rest.END)
+    except jsontext.TextError as error:
+        raise DataError(f"document {error.number} of the batch: {error.reason}") from error
+    if len(page.texts) != len(texts):
+        raise DataError(f"a document of the batch, of {len(texts)}, is empty")
+    return page.texts
 
 
 @contextmanager

@@ -14,7 +14,7 @@ import orjson
 
 from connectors.file import parquetcolumns as columns
 from connectors.file.arrow import needed
-from connectors.file.layouts import converted, opened
+from connectors.file.layouts import lines_of, opened
 from connectors.file.parquetcolumns import Column
 from connectors.file.staging import Staged
 from dsync import wire
@@ -53,10 +53,10 @@ class ParquetLayout:
 
     def stage(self, documents: Sequence[bytes], data_type: wire.DataType.ValueType) -> bytes:
         """The documents as lines, each checked to be one that columns can hold."""
-        texts = converted(documents, data_type, wire.EXTENDED_JSON)
-        for number, text in enumerate(texts, 1):
-            _refuse_repeated(text, number)
-        return jsontext.to_lines(texts)
+        lines = lines_of(documents, data_type)
+        for number, line in enumerate(lines, 1):
+            _refuse_repeated(line, number)
+        return b"".join(map(b"%b\n".__mod__, lines))
 
     def assemble(self, parts: Sequence[Staged], out: int) -> list[str]:
         """The table of all documents: once through them for the columns, once for the values."""
@@ -111,12 +111,9 @@ def _array(group: Sequence[dict[str, msgspec.Raw]], field: pa.Field[Any]) -> pa.
     cells = [
         None if found is None else read(bytes(found)) for found in (document.get(field.name) for document in group)
     ]
-    array: pa.Array[Any]
-    if pa.types.is_timestamp(field.type):
-        array = pa.array(cells, pa.int64()).cast(field.type)
-    else:
-        array = pa.array(cells, field.type)
-    return array
+    dates = pa.types.is_timestamp(field.type)
+    array: pa.Array[Any] = pa.array(cells, pa.int64() if dates else field.type)
+    return array.cast(field.type) if dates else array
 
 
 def _as_text(found: bytes) -> str:

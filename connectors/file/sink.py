@@ -14,6 +14,7 @@ import logging
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -32,6 +33,8 @@ logger = logging.getLogger(__name__)
 
 ASSEMBLED = "assembled"
 TRASH = ".trash"
+# For questions about many namespaces at once, a folder is listed once.
+LISTING_SECONDS = 1.0
 APPENDING = "appending."
 
 
@@ -43,6 +46,8 @@ class FileSink:
         # Staging folders that this process has seen to be there.
         self._begun: set[Path] = set()
         self._direct = asyncio.Lock()
+        # Namespaces and paths of the destination's files, and when they were listed.
+        self._listed: tuple[float, dict[str, str]] = (0.0, {})
 
     async def metadata(self, namespace: str) -> wire.GetNamespaceMetadataResponse:
         """What is known of a namespace's file."""
@@ -80,6 +85,7 @@ class FileSink:
             raise tree.endpoint_error(error, self._settings.typed) from error
 
     def _metadata(self, target: Target) -> wire.GetNamespaceMetadataResponse:
+        target = self._elsewhere(target)
         status = _status(target.file)
         known = marker.read(target.marker)
         response = wire.GetNamespaceMetadataResponse(exists=status is not None)
@@ -96,8 +102,21 @@ class FileSink:
             response.count_unknown = status is not None and status.st_size > 0
         return response
 
+    def _elsewhere(self, target: Target) -> Target:
+        """The target, or where the namespace is found in a form that the sink would not write."""
+        if target.single or target.file.exists() or not target.root.is_dir():
+            return target
+        listed, found = self._listed
+        if time.monotonic() > listed + LISTING_SECONDS:
+            found = {
+                entry.namespace: entry.path for entry in tree.list_files(self._settings, may_be_empty=True).entries
+            }
+            self._listed = time.monotonic(), found
+        path = found.get(target.namespace)
+        return replace(target, file=target.root / path) if path else target
+
     def _stage(self, target: Target, layout: Layout, write_id: WriteId, request: wire.WriteDataRequest) -> None:
-        payload = layout.stage(request.data, request.type)
+        payload = layout.stage(list(request.data), request.type)
         path = target.staging(write_id.flow) / staging.part_name(write_id.partition, write_id.ordinal)
         if path.parent not in self._begun:
             self._begin(target, write_id.flow)
@@ -164,7 +183,7 @@ class FileSink:
             else:
                 batches = existing_batches(self._settings, target, layout, folder)
             path = folder / staging.part_name("new", 0)
-            staging.write_part(path, layout.stage(request.data, request.type), len(request.data))
+            staging.write_part(path, layout.stage(list(request.data), request.type), len(request.data))
             batches.append(staging.staged(path))
             with durable.written_beside(folder / ASSEMBLED) as (descriptor, temporary):
                 published = _assembled(layout, batches, descriptor, "", [])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 from collections.abc import Iterable, Iterator
@@ -55,7 +56,7 @@ class Listing:
         return [f"{reason}: {_shown(names)}" for reason, names in sorted(self.left_out.items())]
 
 
-def list_files(settings: Settings) -> Listing:
+def list_files(settings: Settings, *, may_be_empty: bool = False) -> Listing:
     """What there is to read. Raises EndpointError where there is nothing at all, UsageError where no format can be told."""
     root = settings.path
     listing = Listing()
@@ -70,7 +71,7 @@ def list_files(settings: Settings) -> Listing:
         raise endpoint_error(error, settings.typed) from error
     listing.entries.sort(key=lambda each: each.path)
     _leave_out_dump_files(listing)
-    if not listing.entries:
+    if not listing.entries and not may_be_empty:
         raise EndpointError(
             f"{settings.typed!r} holds no data files",
             remedy="; ".join(listing.warnings()) or f"it is empty; known are {', '.join(kinds.EXTENSIONS)}",
@@ -106,11 +107,15 @@ def endpoint_error(error: OSError, path: str) -> EndpointError:
 def opened(root: str, relative: str) -> Iterator[int]:
     """A descriptor of a regular file under the root, whose path may hold no link (the listing has resolved those).
 
-    Raises EndpointError where it cannot be opened, CursorError for a path that leads elsewhere.
+    Raises EndpointError where it cannot be opened, CursorError for a path that leads elsewhere or nowhere any more.
     """
     try:
         descriptor = _open(root, relative)
     except OSError as error:
+        if relative and error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            raise CursorError(
+                f"{str(Path(root, relative))!r} is no longer there", remedy="copy it again with --restart"
+            ) from error
         raise endpoint_error(error, str(Path(root, relative)) if relative else root) from error
     try:
         yield descriptor
