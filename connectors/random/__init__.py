@@ -18,7 +18,7 @@ def _shared(namespace_prefix: str, update_partitions: int) -> tuple[click.Option
             "How many change streams each namespace has; 0 is a source without one.",
             1000,
         ),
-        _count("--num-docs-per-partition", 1000, 0, "How many documents each partition holds."),
+        _count("--num-docs-per-partition", 1000, 0, "How many documents each partition holds.", 10**12),
         _count("--batch-size", 1000, 1, "Documents a page; large documents come in smaller pages, of about 8 MiB."),
         _count("--update-batch-size", 100, 1, "The most updates in one message of a change stream."),
         _count("--max-updates-per-tick", 10, 1, "Each tick of a change stream brings 1 to this many updates."),
@@ -63,7 +63,7 @@ def _shared(namespace_prefix: str, update_partitions: int) -> tuple[click.Option
     )
 
 
-def _count(name: str, default: int, least: int, text: str, most: int = 10**12) -> click.Option:
+def _count(name: str, default: int, least: int, text: str, most: int | None = None) -> click.Option:
     return click.Option(
         [name], type=click.IntRange(least, most), default=default, show_default=True, metavar="N", help=text
     )

@@ -11,26 +11,27 @@ a reason. Each test runs on the connector itself and through a gRPC server and c
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, ClassVar
 
 import pytest
+import pytest_asyncio
 
-pytest.register_assert_rewrite(
-    "dsync.testing.subject", "dsync.testing.suite_info", "dsync.testing.suite_source", "dsync.testing.suite_sink"
-)
-pytest.register_assert_rewrite("dsync.testing.suite_updates")
+SUITES = ("suite_info", "suite_source", "suite_sink", "suite_staging", "suite_updates")
+pytest.register_assert_rewrite("dsync.testing.subject", *(f"dsync.testing.{suite}" for suite in SUITES))
 
-from dsync.connector import Connector  # noqa: E402 - after pytest knows what to rewrite
-from dsync.testing.subject import VIAS, Subject  # noqa: E402
+from dsync import wire  # noqa: E402 - after pytest knows what to rewrite
+from dsync.connector import Connector  # noqa: E402
+from dsync.testing.subject import VIAS, Subject, through  # noqa: E402
 from dsync.testing.suite_info import InfoTests  # noqa: E402
 from dsync.testing.suite_sink import SinkTests  # noqa: E402
 from dsync.testing.suite_source import SourceTests  # noqa: E402
+from dsync.testing.suite_staging import StagingTests  # noqa: E402
 from dsync.testing.suite_updates import UpdatesTests  # noqa: E402
 
 
 @pytest.mark.asyncio
-class ConnectorConformance(InfoTests, SourceTests, SinkTests, UpdatesTests):
+class ConnectorConformance(InfoTests, SourceTests, SinkTests, StagingTests, UpdatesTests):
     """Subclass it, with a fixture `endpoint`; the methods below are there to be overridden where a store differs."""
 
     # Name of a test -> why it does not apply. There is no other way to leave one out.
@@ -54,16 +55,19 @@ class ConnectorConformance(InfoTests, SourceTests, SinkTests, UpdatesTests):
         """What of a BSON document has to come back; hashable. Stores that keep less than all bytes say here what."""
         return document
 
-    @pytest.fixture(params=VIAS)
-    def subject(self, request: pytest.FixtureRequest, endpoint: Any) -> Subject:
+    @pytest_asyncio.fixture(params=VIAS)
+    async def subject(self, request: pytest.FixtureRequest, endpoint: Any) -> AsyncIterator[Subject]:
         """The store under test."""
         test = getattr(request.node, "originalname", request.node.name)
         if test in self.skips:
             assert self.skips[test], f"the skip of {test} has no reason"
             pytest.skip(self.skips[test])
-        return Subject(
-            make=lambda: self.connector(endpoint),
-            via=request.param,
-            name=lambda namespace: self.name(endpoint, namespace),
-            comparable=self.comparable,
-        )
+        async with through(request.param, self.connector(endpoint)) as connector:
+            yield Subject(
+                connector=connector,
+                capabilities=(await connector.GetInfo(wire.GetInfoRequest())).capabilities,
+                make=lambda: self.connector(endpoint),
+                via=request.param,
+                name=lambda namespace: self.name(endpoint, namespace),
+                comparable=self.comparable,
+            )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -25,17 +24,21 @@ PATIENCE_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Subject:
-    """A store under test. `make` gives a new connector to it; documents are BSON here, whatever the connector speaks."""
+    """A store under test; documents are BSON here, whatever the connector speaks."""
 
+    # Open, for the length of the test.
+    connector: Connector
+    capabilities: wire.Capabilities
+    # A new connector to the same store, not open.
     make: Callable[[], Connector]
     via: str
     name: Callable[[str], str]
     comparable: Callable[[bytes], object]
 
     @asynccontextmanager
-    async def connect(self) -> AsyncIterator[Connector]:
-        """A fresh connector, open; all within is over in time or fails."""
-        async with asyncio.timeout(PATIENCE_SECONDS), through(self.via, self.make()) as connector:
+    async def fresh(self) -> AsyncIterator[Connector]:
+        """Another connector to the store, as another process would have it."""
+        async with through(self.via, self.make()) as connector:
             yield connector
 
     @property
@@ -43,45 +46,37 @@ class Subject:
         """Where tests write that need one namespace."""
         return self.name("conformance.docs")
 
-    async def capabilities(self) -> wire.Capabilities:
-        """What the connector says that it can."""
-        async with self.connect() as connector:
-            return (await connector.GetInfo(wire.GetInfoRequest())).capabilities
+    @property
+    def source_type(self) -> wire.Type:
+        """The type that the source likes best."""
+        return self.capabilities.source.supported_data_types[0]
+
+    @property
+    def sink_type(self) -> wire.Type:
+        """The type that the sink likes best."""
+        return self.capabilities.sink.supported_data_types[0]
 
     async def write(self, namespace: str, documents: Sequence[bytes], batches: int = 2) -> None:
         """A whole copy of a namespace: batches, then the end."""
-        async with self.connect() as connector:
-            parts = [documents[start::batches] for start in range(batches)]
-            for ordinal, batch in enumerate(parts):
-                await connector.WriteData(await self.batch(connector, namespace, batch, ordinal))
-            await finish(connector, namespace, len(parts))
+        for ordinal in range(batches):
+            await self.connector.WriteData(self.batch(namespace, documents[ordinal::batches], ordinal))
+        await finish(self.connector, namespace, batches)
 
-    async def batch(
-        self,
-        connector: Connector,
-        namespace: str,
-        documents: Sequence[bytes],
-        ordinal: int | None,
-        partition: str = "p",
+    def batch(
+        self, namespace: str, documents: Sequence[bytes], ordinal: int | None, partition: str = "p"
     ) -> wire.WriteDataRequest:
         """A batch in the type that the sink likes best; without an ordinal it has no write_id."""
-        data_type = (await sink_of(connector)).supported_data_types[0]
         write_id = "" if ordinal is None else f"{FLOW}/{partition}/{ordinal}/{namespace}"
-        data = codec.convert(documents, wire.BSON, data_type)
-        return wire.WriteDataRequest(namespace=namespace, data=data, type=data_type, write_id=write_id)
+        data = codec.convert(documents, wire.BSON, self.sink_type)
+        return wire.WriteDataRequest(namespace=namespace, data=data, type=self.sink_type, write_id=write_id)
 
-    async def read(self, namespace: str | None = None) -> list[bytes]:
+    async def read(self, namespace: str | None = None, connector: Connector | None = None) -> list[bytes]:
         """All documents as BSON, of one namespace or of all, in the order of the plan."""
-        async with self.connect() as connector:
-            documents: list[bytes] = []
-            for partition in await self.partitions(connector, namespace):
-                documents += await read_partition(connector, partition, await source_type(connector))
-            return documents
-
-    async def partitions(self, connector: Connector, namespace: str | None = None) -> list[wire.Partition]:
-        """The plan of one namespace, or of all that the source has."""
-        request = wire.GeneratePlanRequest(namespaces=[namespace] if namespace else [], initial_sync=True)
-        return list((await connector.GeneratePlan(request)).partitions)
+        connector = connector or self.connector
+        documents: list[bytes] = []
+        for partition in await plan_of(connector, namespace):
+            documents += await read_partition(connector, partition, self.source_type)
+        return documents
 
     def bag(self, documents: Iterable[bytes]) -> Counter[object]:
         """What can be compared where the order is the store's own."""
@@ -110,15 +105,10 @@ async def through(via: str, connector: Connector) -> AsyncIterator[Connector]:
         yield client
 
 
-async def source_type(connector: Connector) -> wire.Type:
-    """The type that the source likes best."""
-    capabilities = (await connector.GetInfo(wire.GetInfoRequest())).capabilities
-    return capabilities.source.supported_data_types[0]
-
-
-async def sink_of(connector: Connector) -> wire.Capabilities.Sink:
-    """What the sink says of itself."""
-    return (await connector.GetInfo(wire.GetInfoRequest())).capabilities.sink
+async def plan_of(connector: Connector, namespace: str | None = None) -> list[wire.Partition]:
+    """The plan of one namespace, or of all that the source has."""
+    request = wire.GeneratePlanRequest(namespaces=[namespace] if namespace else [], initial_sync=True)
+    return list((await connector.GeneratePlan(request)).partitions)
 
 
 async def read_partition(connector: Connector, partition: wire.Partition, data_type: wire.Type) -> list[bytes]:

@@ -30,14 +30,14 @@ class InfoTests:
     async def test_info_is_the_same_in_every_connector(self, subject: Subject) -> None:
         answers = []
         for _ in range(2):
-            async with subject.connect() as connector:
-                answers += [await connector.GetInfo(wire.GetInfoRequest()) for _ in range(2)]
+            connector = subject.connector
+            answers += [await connector.GetInfo(wire.GetInfoRequest()) for _ in range(2)]
         assert all(answer == answers[0] for answer in answers)
         assert answers[0].id, "a store has an id: it is part of what a flow is known by"
         assert answers[0].db_type
 
     async def test_what_is_offered_comes_with_data_types(self, subject: Subject) -> None:
-        capabilities = await subject.capabilities()
+        capabilities = subject.capabilities
         assert capabilities.HasField("source") or capabilities.HasField("sink")
         for name in ("source", "sink"):
             if capabilities.HasField(name):
@@ -47,17 +47,17 @@ class InfoTests:
                 assert wire.DataType.DATA_TYPE_UNKNOWN not in types
 
     async def test_methods_that_are_not_offered_say_so(self, subject: Subject) -> None:
-        capabilities = await subject.capabilities()
-        async with subject.connect() as connector:
-            if not capabilities.HasField("source"):
-                with refused(UnimplementedError):
-                    await connector.GeneratePlan(wire.GeneratePlanRequest(initial_sync=True))
-                with refused(UnimplementedError):
-                    await connector.ListData(wire.ListDataRequest(type=wire.BSON))
-            if not capabilities.HasField("sink"):
-                with refused(UnimplementedError):
-                    await connector.WriteData(wire.WriteDataRequest(namespace=subject.namespace, type=wire.BSON))
-            await _lesser_methods(connector, capabilities, subject.namespace)
+        capabilities = subject.capabilities
+        connector = subject.connector
+        if not capabilities.HasField("source"):
+            with refused(UnimplementedError):
+                await connector.GeneratePlan(wire.GeneratePlanRequest(initial_sync=True))
+            with refused(UnimplementedError):
+                await connector.ListData(wire.ListDataRequest(type=wire.BSON))
+        if not capabilities.HasField("sink"):
+            with refused(UnimplementedError):
+                await connector.WriteData(wire.WriteDataRequest(namespace=subject.namespace, type=wire.BSON))
+        await _lesser_methods(connector, capabilities, subject.namespace)
 
     async def test_secrets_are_in_no_answer_error_or_log(
         self, subject: Subject, endpoint: Any, caplog: pytest.LogCaptureFixture

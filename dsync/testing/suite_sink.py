@@ -11,12 +11,11 @@ from typing import Any
 import pytest
 
 from dsync import codec, wire
-from dsync.connector import Connector
 from dsync.endpoint import Endpoint
-from dsync.errors import DataError, DsyncError, NotFoundError, UnimplementedError, UsageError
+from dsync.errors import DataError, DsyncError, UnimplementedError, UsageError
 from dsync.testing import samples
 from dsync.testing.killed import run_and_die
-from dsync.testing.subject import FLOW, Subject, assert_silent, finish, finish_parts, refused
+from dsync.testing.subject import FLOW, Subject, assert_silent, finish, plan_of, read_partition, refused
 
 UNKNOWN_TYPE = 77
 Part = wire.FinishNamespaceRequest.Part
@@ -26,45 +25,43 @@ class SinkTests:
     """WriteData, FinishNamespace, GetNamespaceMetadata. What was written is read back where the connector is a source, too."""
 
     @pytest.fixture
-    async def sink(self, subject: Subject) -> wire.Capabilities.Sink:
+    def sink(self, subject: Subject) -> wire.Capabilities.Sink:
         """What the sink says of itself."""
-        capabilities = await subject.capabilities()
-        if not capabilities.HasField("sink"):
+        if not subject.capabilities.HasField("sink"):
             pytest.skip("not a sink")
-        return capabilities.sink
+        return subject.capabilities.sink
 
     @pytest.fixture
-    async def readable(self, subject: Subject, sink: wire.Capabilities.Sink) -> wire.Capabilities.Sink:
+    def readable(self, subject: Subject, sink: wire.Capabilities.Sink) -> wire.Capabilities.Sink:
         """The same, where what was written can be read."""
-        if not (await subject.capabilities()).HasField("source"):
+        if not subject.capabilities.HasField("source"):
             pytest.skip("not a source: what was written cannot be read back")
         return sink
 
     async def test_every_offered_type_is_taken(self, subject: Subject, sink: wire.Capabilities.Sink) -> None:
         documents = samples.documents(20)
-        async with subject.connect() as connector:
-            for ordinal, data_type in enumerate(sink.supported_data_types):
-                data = codec.convert(documents, wire.BSON, data_type)
-                write_id = f"{FLOW}/p/{ordinal}/{subject.namespace}"
-                request = wire.WriteDataRequest(
-                    namespace=subject.namespace, data=data, type=data_type, write_id=write_id
-                )
-                assert await connector.WriteData(request) == wire.WriteDataResponse()
-            await finish(connector, subject.namespace, len(sink.supported_data_types))
+        connector = subject.connector
+        for ordinal, data_type in enumerate(sink.supported_data_types):
+            data = codec.convert(documents, wire.BSON, data_type)
+            write_id = f"{FLOW}/p/{ordinal}/{subject.namespace}"
+            request = wire.WriteDataRequest(namespace=subject.namespace, data=data, type=data_type, write_id=write_id)
+            assert await connector.WriteData(request) == wire.WriteDataResponse()
+        await finish(connector, subject.namespace, len(sink.supported_data_types))
 
     async def test_batches_of_an_unknown_type_are_refused(self, subject: Subject, sink: wire.Capabilities.Sink) -> None:
-        async with subject.connect() as connector:
-            for data_type in (0, UNKNOWN_TYPE):
-                request = wire.WriteDataRequest(namespace=subject.namespace, data=[b"x"], type=data_type)  # type: ignore[arg-type] # not a type
-                with refused(UnimplementedError, UsageError):
-                    await connector.WriteData(request)
+        connector = subject.connector
+        for data_type in (0, UNKNOWN_TYPE):
+            request = wire.WriteDataRequest(namespace=subject.namespace, data=[b"x"], type=data_type)  # type: ignore[arg-type] # not a type
+            with refused(UnimplementedError, UsageError):
+                await connector.WriteData(request)
 
     async def test_what_was_written_is_read_by_another_connector(
         self, subject: Subject, readable: wire.Capabilities.Sink
     ) -> None:
         documents = samples.documents(120)
         await subject.write(subject.namespace, documents, batches=3)
-        assert subject.bag(await subject.read(subject.namespace)) == subject.bag(documents)
+        async with subject.fresh() as other:
+            assert subject.bag(await subject.read(subject.namespace, other)) == subject.bag(documents)
 
     async def test_every_type_of_value_comes_back(self, subject: Subject, readable: wire.Capabilities.Sink) -> None:
         documents = samples.every_type()
@@ -78,142 +75,73 @@ class SinkTests:
 
     async def test_a_repeated_batch_changes_nothing(self, subject: Subject, readable: wire.Capabilities.Sink) -> None:
         documents = samples.documents(60)
-        async with subject.connect() as connector:
-            for ordinal in (0, 1, 0, 1, 1):
-                half = documents[ordinal * 30 : ordinal * 30 + 30]
-                await connector.WriteData(await subject.batch(connector, subject.namespace, half, ordinal))
-            await finish(connector, subject.namespace, 2)
+        connector = subject.connector
+        for ordinal in (0, 1, 0, 1, 1):
+            half = documents[ordinal * 30 : ordinal * 30 + 30]
+            await connector.WriteData(subject.batch(subject.namespace, half, ordinal))
+        await finish(connector, subject.namespace, 2)
         assert subject.bag(await subject.read(subject.namespace)) == subject.bag(documents)
 
     async def test_a_batch_is_replaced_by_what_comes_under_its_id(
         self, subject: Subject, readable: wire.Capabilities.Sink
     ) -> None:
         old, new = samples.documents(30, size=10), samples.documents(30, size=20)
-        async with subject.connect() as connector:
-            for documents in (old, new):
-                await connector.WriteData(await subject.batch(connector, subject.namespace, documents, 0))
-            await finish(connector, subject.namespace, 1)
+        connector = subject.connector
+        for documents in (old, new):
+            await connector.WriteData(subject.batch(subject.namespace, documents, 0))
+        await finish(connector, subject.namespace, 1)
         assert subject.bag(await subject.read(subject.namespace)) == subject.bag(new)
 
     async def test_batches_without_an_id_are_published_at_once(
         self, subject: Subject, readable: wire.Capabilities.Sink
     ) -> None:
         documents = samples.documents(60)
-        async with subject.connect() as connector:
-            for batch in (documents[:30], documents[30:]):
-                await connector.WriteData(await subject.batch(connector, subject.namespace, batch, None))
+        connector = subject.connector
+        for batch in (documents[:30], documents[30:]):
+            await connector.WriteData(subject.batch(subject.namespace, batch, None))
         assert subject.bag(await subject.read(subject.namespace)) == subject.bag(documents)
 
     async def test_many_writes_at_once_are_all_kept(self, subject: Subject, readable: wire.Capabilities.Sink) -> None:
         documents = samples.documents(160)
-        async with subject.connect() as connector:
-            batches = [
-                await subject.batch(connector, subject.namespace, documents[ordinal * 5 : ordinal * 5 + 5], ordinal)
-                for ordinal in range(32)
-            ]
-            await asyncio.gather(*map(connector.WriteData, batches))
-            await finish(connector, subject.namespace, len(batches))
+        connector = subject.connector
+        batches = [
+            subject.batch(subject.namespace, documents[ordinal * 5 : ordinal * 5 + 5], ordinal) for ordinal in range(32)
+        ]
+        await asyncio.gather(*map(connector.WriteData, batches))
+        await finish(connector, subject.namespace, len(batches))
         assert subject.bag(await subject.read(subject.namespace)) == subject.bag(documents)
 
     async def test_the_end_may_be_said_again(self, subject: Subject, readable: wire.Capabilities.Sink) -> None:
         documents = samples.documents(40)
         await subject.write(subject.namespace, documents)
         for _ in range(2):
-            async with subject.connect() as connector:
-                await finish(connector, subject.namespace, 2)
+            await finish(subject.connector, subject.namespace, 2)
         assert subject.bag(await subject.read(subject.namespace)) == subject.bag(documents)
-
-    async def test_a_later_copy_of_the_flow_replaces_the_earlier(
-        self, subject: Subject, readable: wire.Capabilities.Sink
-    ) -> None:
-        if readable.keyed:
-            pytest.skip("a keyed sink merges")
-        await subject.write(subject.namespace, samples.documents(90), batches=3)
-        fewer = samples.documents(20, first=1000)
-        await subject.write(subject.namespace, fewer, batches=2)
-        assert subject.bag(await subject.read(subject.namespace)) == subject.bag(fewer)
-
-    async def test_batches_are_published_in_their_order(
-        self, subject: Subject, readable: wire.Capabilities.Sink
-    ) -> None:
-        if readable.keyed:
-            pytest.skip("a keyed sink has the order of its keys")
-        names = [("p2", 0), ("p2", 1), ("p10", 0), ("p10", 1), ("p1", 0)]
-        documents = [samples.documents(10, first=10 * place) for place in range(len(names))]
-        async with subject.connect() as connector:
-            for (partition, ordinal), batch in reversed(list(zip(names, documents, strict=True))):
-                request = await subject.batch(connector, subject.namespace, batch, ordinal, partition)
-                await connector.WriteData(request)
-            parts = [Part(partition="p2", count=2), Part(partition="p10", count=2), Part(partition="p1", count=1)]
-            await finish_parts(connector, subject.namespace, parts)
-        expected = [document for batch in documents for document in batch]
-        assert subject.list(await subject.read(subject.namespace)) == subject.list(expected)
-
-    async def test_a_missing_batch_is_not_found(self, subject: Subject, readable: wire.Capabilities.Sink) -> None:
-        if readable.keyed:
-            pytest.skip("a keyed sink publishes nothing")
-        documents = samples.documents(20)
-        async with subject.connect() as connector:
-            await connector.WriteData(await subject.batch(connector, subject.namespace, documents, 0))
-            with refused(NotFoundError):
-                await finish(connector, subject.namespace, 2)
-            with refused(NotFoundError):
-                await finish(connector, subject.namespace, 1, partition="another")
-            await finish(connector, subject.namespace, 1)
-            await connector.WriteData(await subject.batch(connector, subject.namespace, documents, 1))
-            with refused(NotFoundError):
-                await finish(connector, subject.namespace, 3)
-        assert subject.bag(await subject.read(subject.namespace)) == subject.bag(documents)
-
-    async def test_batches_beyond_the_end_are_removed(self, subject: Subject, readable: wire.Capabilities.Sink) -> None:
-        if readable.keyed:
-            pytest.skip("a keyed sink publishes nothing")
-        documents = samples.documents(30)
-        async with subject.connect() as connector:
-            for ordinal in range(3):
-                batch = documents[ordinal * 10 : ordinal * 10 + 10]
-                await connector.WriteData(await subject.batch(connector, subject.namespace, batch, ordinal))
-            await finish(connector, subject.namespace, 2)
-        assert subject.bag(await subject.read(subject.namespace)) == subject.bag(documents[:20])
 
     async def test_a_published_namespace_knows_its_flow(self, subject: Subject, sink: wire.Capabilities.Sink) -> None:
         request = wire.GetNamespaceMetadataRequest(namespace=subject.namespace)
-        async with subject.connect() as connector:
-            before = await connector.GetNamespaceMetadata(request)
-            assert (before.exists, before.count, before.flow) == (False, 0, "")
+        connector = subject.connector
+        before = await connector.GetNamespaceMetadata(request)
+        assert (before.exists, before.count, before.flow) == (False, 0, "")
         await subject.write(subject.namespace, samples.documents(20))
-        async with subject.connect() as connector:
-            after = await connector.GetNamespaceMetadata(request)
-            assert after.count_unknown or (after.exists, after.count) == (True, 20)
-            assert sink.keyed or after.flow == FLOW
-
-    async def test_an_empty_namespace_is_there(self, subject: Subject, readable: wire.Capabilities.Sink) -> None:
-        if readable.keyed:
-            pytest.skip("a keyed sink makes a namespace with its first document")
-        async with subject.connect() as connector:
-            await finish(connector, subject.namespace, 0)
-            known = await connector.GetNamespaceMetadata(wire.GetNamespaceMetadataRequest(namespace=subject.namespace))
-            assert (known.exists, known.count) == (True, 0)
-        assert await subject.read(subject.namespace) == []
+        after = await connector.GetNamespaceMetadata(request)
+        assert after.count_unknown or (after.exists, after.count) == (True, 20)
+        assert sink.keyed or after.flow == FLOW
 
     async def test_hostile_names_stay_apart_or_are_refused(
         self, subject: Subject, readable: wire.Capabilities.Sink
     ) -> None:
         taken: dict[str, bytes] = {}
-        async with subject.connect() as connector:
-            for index, hostile in enumerate(samples.HOSTILE_NAMES.values()):
-                [document] = samples.documents(1, first=index)
-                name = subject.name(hostile)
-                if await _taken(subject, connector, name, document):
-                    taken[name] = document
-            assert taken, "no name at all was taken"
-            planned = await subject.partitions(connector)
-        assert {part.namespace for part in planned} == set(taken)
-        for name, document in taken.items():
-            own = [subject.list(await subject.read(name)), subject.list([document])]
-            below = [other for other in taken if other.startswith(f"{name}.")]
-            assert own[0] == own[1] or below, f"{name!r} holds something else"
-        assert subject.bag(await subject.read()) == subject.bag(taken.values())
+        for index, hostile in enumerate(samples.HOSTILE_NAMES.values()):
+            [document] = samples.documents(1, first=index)
+            if await _taken(subject, subject.name(hostile), document):
+                taken[subject.name(hostile)] = document
+        assert taken, "no name at all was taken"
+        found: dict[str, list[object]] = {}
+        for partition in await plan_of(subject.connector):
+            documents = await read_partition(subject.connector, partition, subject.source_type)
+            found.setdefault(partition.namespace, []).extend(subject.list(documents))
+        assert found == {name: subject.list([document]) for name, document in taken.items()}
 
     @pytest.mark.parametrize("kind", ["parent", "above", "absolute", "nul", "long", "emoji", "trailing space"])
     async def test_a_hostile_name_comes_back_as_it_is(
@@ -221,10 +149,9 @@ class SinkTests:
     ) -> None:
         name = subject.name(samples.HOSTILE_NAMES[kind])
         [document] = samples.documents(1)
-        async with subject.connect() as connector:
-            if not await _taken(subject, connector, name, document):
-                pytest.skip(f"the store refuses {name!r}")
-            assert {part.namespace for part in await subject.partitions(connector)} == {name}
+        if not await _taken(subject, name, document):
+            pytest.skip(f"the store refuses {name!r}")
+        assert {part.namespace for part in await plan_of(subject.connector)} == {name}
         assert subject.list(await subject.read(name)) == subject.list([document])
 
     async def test_what_is_no_document_is_refused_and_not_quoted(
@@ -234,51 +161,44 @@ class SinkTests:
         for data_type in readable.supported_data_types:
             bad = samples.malformed(good[0])["bson" if data_type == wire.BSON else "text"]
             for item in bad:
-                async with subject.connect() as connector:
-                    data = [*codec.convert(good, wire.BSON, data_type), item]
-                    write_id = f"{FLOW}/p/0/{subject.namespace}"
-                    request = wire.WriteDataRequest(
-                        namespace=subject.namespace, data=data, type=data_type, write_id=write_id
-                    )
-                    with refused(DataError, UsageError):
-                        await connector.WriteData(request)
+                data = [*codec.convert(good, wire.BSON, data_type), item]
+                write_id = f"{FLOW}/p/0/{subject.namespace}"
+                request = wire.WriteDataRequest(
+                    namespace=subject.namespace, data=data, type=data_type, write_id=write_id
+                )
+                with refused(DataError, UsageError):
+                    await subject.connector.WriteData(request)
         await subject.write(subject.namespace, good)
         assert subject.bag(await subject.read(subject.namespace)) == subject.bag(good)
 
     async def test_a_cancelled_write_can_be_repeated(self, subject: Subject, readable: wire.Capabilities.Sink) -> None:
         documents = samples.documents(200)
-        async with subject.connect() as connector:
-            request = await subject.batch(connector, subject.namespace, documents, 0)
-            for waits in range(4):
-                writing = asyncio.ensure_future(connector.WriteData(request))
-                for _ in range(waits):
-                    await asyncio.sleep(0)
-                writing.cancel()
-                await asyncio.gather(writing, return_exceptions=True)
-            await connector.WriteData(request)
-            await finish(connector, subject.namespace, 1)
+        connector = subject.connector
+        request = subject.batch(subject.namespace, documents, 0)
+        for waits in range(4):
+            writing = asyncio.ensure_future(connector.WriteData(request))
+            for _ in range(waits):
+                await asyncio.sleep(0)
+            writing.cancel()
+            await asyncio.gather(writing, return_exceptions=True)
+        await connector.WriteData(request)
+        await finish(connector, subject.namespace, 1)
         assert subject.bag(await subject.read(subject.namespace)) == subject.bag(documents)
 
     async def test_an_answered_write_survives_a_kill(
         self, subject: Subject, endpoint: Any, readable: wire.Capabilities.Sink
     ) -> None:
         documents = samples.documents(100)
-        async with subject.connect() as connector:
-            batches = [
-                await subject.batch(connector, subject.namespace, documents[start:][:50], start // 50)
-                for start in (0, 50)
-            ]
+        batches = [subject.batch(subject.namespace, documents[start:][:50], start // 50) for start in (0, 50)]
         await _killed_after(endpoint, subject, batches)
-        async with subject.connect() as connector:
-            await finish(connector, subject.namespace, 2)
+        await finish(subject.connector, subject.namespace, 2)
         assert subject.bag(await subject.read(subject.namespace)) == subject.bag(documents)
 
     async def test_an_answered_end_survives_a_kill(
         self, subject: Subject, endpoint: Any, readable: wire.Capabilities.Sink
     ) -> None:
         documents = samples.documents(50)
-        async with subject.connect() as connector:
-            batch = await subject.batch(connector, subject.namespace, documents, 0)
+        batch = subject.batch(subject.namespace, documents, 0)
         end = wire.FinishNamespaceRequest(namespace=subject.namespace, flow=FLOW, parts=[Part(partition="p", count=1)])
         await _killed_after(endpoint, subject, [batch] if readable.keyed else [batch, end])
         assert subject.bag(await subject.read(subject.namespace)) == subject.bag(documents)
@@ -290,11 +210,11 @@ async def _killed_after(endpoint: Any, subject: Subject, requests: Sequence[Any]
     await asyncio.to_thread(run_and_die, endpoint, subject.via, requests)
 
 
-async def _taken(subject: Subject, connector: Connector, name: str, document: bytes) -> bool:
+async def _taken(subject: Subject, name: str, document: bytes) -> bool:
     """Whether a store takes a namespace of this name; a refusal is an error that can be acted on."""
     try:
-        await connector.WriteData(await subject.batch(connector, name, [document], 0))
-        await finish(connector, name, 1)
+        await subject.connector.WriteData(subject.batch(name, [document], 0))
+        await finish(subject.connector, name, 1)
     except DsyncError as error:
         assert error.status in {UsageError.status, DataError.status}, f"refused, but as {error!r}"
         assert_silent(error)

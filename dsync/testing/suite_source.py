@@ -6,20 +6,20 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import functools
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import pytest
+import pytest_asyncio
 
 from dsync import codec, wire
 from dsync.codec import raw
 from dsync.connector import Connector
-from dsync.errors import CursorError, DataError, NotFoundError, UnimplementedError, UsageError
+from dsync.errors import CursorError, DataError, EndpointError, NotFoundError, UnimplementedError, UsageError
 from dsync.testing import samples
 from dsync.testing.memory import MemoryConnector
 from dsync.testing.store import MemoryStore
-from dsync.testing.subject import Subject, finish, pages, read_partition, refused, source_type, through
+from dsync.testing.subject import Subject, finish, pages, plan_of, read_partition, refused, through
 
 SAMPLE_DOCUMENTS = 500
 UNKNOWN_TYPE = 77
@@ -40,15 +40,15 @@ class SourceTests:
 
         By default they are written through the connector itself, where it is a sink.
         """
-        if not (await subject.capabilities()).HasField("sink"):
+        if not subject.capabilities.HasField("sink"):
             return False
         await subject.write(subject.namespace, documents)
         return True
 
-    @pytest.fixture
+    @pytest_asyncio.fixture
     async def seeded(self, subject: Subject, endpoint: Any) -> list[bytes] | None:
         """The documents that the store holds; None where it has data of its own."""
-        if not (await subject.capabilities()).HasField("source"):
+        if not subject.capabilities.HasField("source"):
             pytest.skip("not a source")
         documents = samples.documents(SAMPLE_DOCUMENTS)
         return documents if await self.seed(subject, endpoint, documents) else None
@@ -62,132 +62,130 @@ class SourceTests:
         assert subject.bag(await subject.read()) == expected
         for options in self.partitionings:
             other = dataclasses.replace(endpoint, options={**endpoint.options, **options})
-            again = dataclasses.replace(subject, make=functools.partial(self.connector, other))
-            assert subject.bag(await again.read()) == expected, f"other documents with {dict(options)}"
+            async with through(subject.via, self.connector(other)) as connector:
+                assert subject.bag(await subject.read(None, connector)) == expected, f"not so with {dict(options)}"
 
     async def test_a_plan_takes_the_names_it_is_asked_for(self, subject: Subject, seeded: list[bytes] | None) -> None:
-        async with subject.connect() as connector:
-            every = await subject.partitions(connector)
-            namespace = every[0].namespace
-            parent = namespace.rpartition(".")[0] or namespace
-            for name in (namespace, parent):
-                chosen = {part.namespace for part in await subject.partitions(connector, name)}
-                assert namespace in chosen
-                assert all(each == name or each.startswith(f"{name}.") for each in chosen)
-            with refused(NotFoundError):
-                await subject.partitions(connector, subject.name("conformance.missing"))
+        connector = subject.connector
+        every = await plan_of(connector)
+        namespace = every[0].namespace
+        parent = namespace.rpartition(".")[0] or namespace
+        for name in (namespace, parent):
+            chosen = {part.namespace for part in await plan_of(connector, name)}
+            assert namespace in chosen
+            assert all(each == name or each.startswith(f"{name}.") for each in chosen)
+        with refused(NotFoundError):
+            await plan_of(connector, subject.name("conformance.missing"))
 
     async def test_pages_repeat_in_fresh_connectors_from_every_cursor(
         self, subject: Subject, seeded: list[bytes] | None
     ) -> None:
-        async with subject.connect() as connector:
-            partitions = await subject.partitions(connector)
-            data_type = await source_type(connector)
-            for partition in partitions[:3]:
-                cursors, seen = [b""], []
-                async for page in pages(connector, partition, data_type):
-                    seen.append(page)
-                    cursors.append(page.next_cursor)
-                for index in _spread(len(seen)):
+        connector = subject.connector
+        partitions = await plan_of(connector)
+        data_type = subject.source_type
+        for partition in partitions[:3]:
+            cursors, seen = [b""], []
+            async for page in pages(connector, partition, data_type):
+                seen.append(page)
+                cursors.append(page.next_cursor)
+            async with subject.fresh() as fresh:
+                for index in reversed(_spread(len(seen))):
                     request = wire.ListDataRequest(partition=partition, type=data_type, cursor=cursors[index])
                     assert await connector.ListData(request) == seen[index], f"page {index} is another one now"
-                    async with subject.connect() as fresh:
-                        assert await fresh.ListData(request) == seen[index], f"page {index} is another one elsewhere"
+                    assert await fresh.ListData(request) == seen[index], f"page {index} is another one elsewhere"
 
     async def test_every_type_holds_the_same_documents(self, subject: Subject, seeded: list[bytes] | None) -> None:
-        types = list((await subject.capabilities()).source.supported_data_types)
-        async with subject.connect() as connector:
-            for partition in (await subject.partitions(connector))[:2]:
-                read = [await read_partition(connector, partition, data_type) for data_type in types]
-                assert all(subject.list(each) == subject.list(read[0]) for each in read)
+        types = list(subject.capabilities.source.supported_data_types)
+        connector = subject.connector
+        for partition in (await plan_of(connector))[:2]:
+            read = [await read_partition(connector, partition, data_type) for data_type in types]
+            assert all(subject.list(each) == subject.list(read[0]) for each in read)
 
     async def test_pages_of_an_unknown_type_are_refused(self, subject: Subject, seeded: list[bytes] | None) -> None:
-        async with subject.connect() as connector:
-            [partition, *_] = await subject.partitions(connector)
-            for data_type in (0, UNKNOWN_TYPE):
-                request = wire.ListDataRequest(partition=partition, type=data_type)  # type: ignore[arg-type] # not a type
-                with refused(UnimplementedError, UsageError):
-                    await connector.ListData(request)
+        connector = subject.connector
+        [partition, *_] = await plan_of(connector)
+        for data_type in (0, UNKNOWN_TYPE):
+            request = wire.ListDataRequest(partition=partition, type=data_type)  # type: ignore[arg-type] # not a type
+            with refused(UnimplementedError, UsageError):
+                await connector.ListData(request)
 
     async def test_what_is_no_cursor_is_refused(self, subject: Subject, seeded: list[bytes] | None) -> None:
-        async with subject.connect() as connector:
-            [partition, *_] = await subject.partitions(connector)
-            data_type = await source_type(connector)
-            page = await connector.ListData(wire.ListDataRequest(partition=partition, type=data_type))
-            own = {"partition": partition.cursor, "page": page.next_cursor}
-            foreign = await _foreign_cursors()
-            for cursor in samples.garbage(own) + foreign + [page.next_cursor] * bool(page.next_cursor):
-                other = wire.Partition()
-                other.CopyFrom(partition)
-                other.cursor = cursor
-                with refused(CursorError):
-                    await connector.ListData(wire.ListDataRequest(partition=other, type=data_type))
-            for cursor in samples.garbage(own) + foreign + [partition.cursor]:
-                with refused(CursorError):
-                    await connector.ListData(wire.ListDataRequest(partition=partition, type=data_type, cursor=cursor))
-
-    async def test_damaged_cursors_are_refused_or_harmless(self, subject: Subject, seeded: list[bytes] | None) -> None:
-        async with subject.connect() as connector:
-            [partition, *_] = await subject.partitions(connector)
-            data_type = await source_type(connector)
-            page = await connector.ListData(wire.ListDataRequest(partition=partition, type=data_type))
+        connector = subject.connector
+        [partition, *_] = await plan_of(connector)
+        data_type = subject.source_type
+        page = await connector.ListData(wire.ListDataRequest(partition=partition, type=data_type))
+        own = {"partition": partition.cursor, "page": page.next_cursor}
+        foreign = await _foreign_cursors()
+        for cursor in samples.garbage(own) + foreign + [page.next_cursor] * bool(page.next_cursor):
             other = wire.Partition()
             other.CopyFrom(partition)
-            for cursor in samples.flipped(partition.cursor):
-                other.cursor = cursor
-                await _list_or_refuse(connector, wire.ListDataRequest(partition=other, type=data_type))
-            for cursor in samples.flipped(page.next_cursor):
-                request = wire.ListDataRequest(partition=partition, type=data_type, cursor=cursor)
-                await _list_or_refuse(connector, request)
+            other.cursor = cursor
+            with refused(CursorError):
+                await connector.ListData(wire.ListDataRequest(partition=other, type=data_type))
+        for cursor in samples.garbage(own) + foreign + [partition.cursor]:
+            with refused(CursorError):
+                await connector.ListData(wire.ListDataRequest(partition=partition, type=data_type, cursor=cursor))
+
+    async def test_damaged_cursors_are_refused_or_harmless(self, subject: Subject, seeded: list[bytes] | None) -> None:
+        connector = subject.connector
+        [partition, *_] = await plan_of(connector)
+        data_type = subject.source_type
+        page = await connector.ListData(wire.ListDataRequest(partition=partition, type=data_type))
+        other = wire.Partition()
+        other.CopyFrom(partition)
+        for cursor in samples.flipped(partition.cursor):
+            other.cursor = cursor
+            await _list_or_refuse(connector, wire.ListDataRequest(partition=other, type=data_type))
+        for cursor in samples.flipped(page.next_cursor):
+            request = wire.ListDataRequest(partition=partition, type=data_type, cursor=cursor)
+            await _list_or_refuse(connector, request)
 
     async def test_many_calls_at_once_answer_like_one(self, subject: Subject, seeded: list[bytes] | None) -> None:
-        async with subject.connect() as connector:
-            partitions = await subject.partitions(connector)
-            data_type = await source_type(connector)
-            requests = [wire.ListDataRequest(partition=part, type=data_type) for part in partitions[:4]]
-            alone = [await connector.ListData(request) for request in requests]
-            together = await asyncio.gather(*(connector.ListData(request) for request in requests * 8))
-            assert list(together) == alone * 8
+        connector = subject.connector
+        partitions = await plan_of(connector)
+        data_type = subject.source_type
+        requests = [wire.ListDataRequest(partition=part, type=data_type) for part in partitions[:4]]
+        alone = [await connector.ListData(request) for request in requests]
+        together = await asyncio.gather(*(connector.ListData(request) for request in requests * 8))
+        assert list(together) == alone * 8
 
     async def test_counts_are_exact_or_unknown(self, subject: Subject, seeded: list[bytes] | None) -> None:
-        async with subject.connect() as connector:
-            namespaces = sorted({part.namespace for part in await subject.partitions(connector)})
-            for namespace in namespaces:
-                known = await connector.GetNamespaceMetadata(wire.GetNamespaceMetadataRequest(namespace=namespace))
-                assert known.exists or not known.HasField("exists")
-                assert known.count_unknown or known.count == len(await subject.read(namespace))
-            missing = wire.GetNamespaceMetadataRequest(namespace=subject.name("conformance.missing"))
-            known = await connector.GetNamespaceMetadata(missing)
-            assert (known.exists, known.count) == (False, 0)
+        connector = subject.connector
+        namespaces = sorted({part.namespace for part in await plan_of(connector)})
+        for namespace in namespaces:
+            known = await connector.GetNamespaceMetadata(wire.GetNamespaceMetadataRequest(namespace=namespace))
+            assert known.exists or not known.HasField("exists")
+            assert known.count_unknown or known.count == len(await subject.read(namespace))
+        missing = wire.GetNamespaceMetadataRequest(namespace=subject.name("conformance.missing"))
+        known = await connector.GetNamespaceMetadata(missing)
+        assert (known.exists, known.count) == (False, 0)
 
     async def test_documents_are_found_by_their_ids(self, subject: Subject, seeded: list[bytes] | None) -> None:
-        if not (await subject.capabilities()).source.get_by_ids:
+        if not subject.capabilities.source.get_by_ids:
             pytest.skip("the source does not offer GetByIds")
-        async with subject.connect() as connector:
-            [partition, *_] = await subject.partitions(connector)
-            data_type = await source_type(connector)
-            documents = (await read_partition(connector, partition, data_type))[:20]
-            asked = [documents[-1], documents[0], documents[0], *documents]
-            ids = [_id_of(document) for document in asked] + [_id_of(samples.documents(1, first=-999)[0])]
-            answer = await connector.GetByIds(
-                wire.GetByIdsRequest(namespace=partition.namespace, ids=ids, type=data_type)
-            )
-            found = [item.data for item in answer.data]
-            assert found[-1] == b"", "an id that is not there has an empty answer"
-            assert subject.list(codec.convert(found[:-1], data_type, wire.BSON)) == subject.list(asked)
+        connector = subject.connector
+        [partition, *_] = await plan_of(connector)
+        data_type = subject.source_type
+        documents = (await read_partition(connector, partition, data_type))[:20]
+        asked = [documents[-1], documents[0], documents[0], *documents]
+        ids = [_id_of(document) for document in asked] + [_id_of(samples.documents(1, first=-999)[0])]
+        answer = await connector.GetByIds(wire.GetByIdsRequest(namespace=partition.namespace, ids=ids, type=data_type))
+        found = [item.data for item in answer.data]
+        assert found[-1] == b"", "an id that is not there has an empty answer"
+        assert subject.list(codec.convert(found[:-1], data_type, wire.BSON)) == subject.list(asked)
 
     async def test_namespaces_without_documents_are_in_the_plan(
         self, subject: Subject, seeded: list[bytes] | None
     ) -> None:
-        if seeded is None or not (await subject.capabilities()).HasField("sink"):
+        if seeded is None or not subject.capabilities.HasField("sink"):
             pytest.skip("nothing can be written to this source")
-        if (await subject.capabilities()).sink.keyed:
+        if subject.capabilities.sink.keyed:
             pytest.skip("a keyed sink makes a namespace with its first document")
-        async with subject.connect() as connector:
-            await finish(connector, subject.namespace, 0)
-            [partition, *_] = await subject.partitions(connector)
-            assert partition.namespace == subject.namespace
-            assert await read_partition(connector, partition, await source_type(connector)) == []
+        connector = subject.connector
+        await finish(connector, subject.namespace, 0)
+        [partition, *_] = await plan_of(connector)
+        assert partition.namespace == subject.namespace
+        assert await read_partition(connector, partition, subject.source_type) == []
 
 
 def _spread(count: int) -> list[int]:
@@ -214,5 +212,5 @@ async def _list_or_refuse(connector: Connector, request: wire.ListDataRequest) -
     """A page is an answer, too: a changed byte may make another valid cursor. Other errors than these are not."""
     try:
         await connector.ListData(request)
-    except (CursorError, UsageError, NotFoundError, DataError):
+    except (CursorError, UsageError, NotFoundError, DataError, EndpointError):
         return

@@ -5,44 +5,77 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import Any, cast
 
 import bson
 import pytest
+import pytest_asyncio
 
 from dsync import codec, wire
 from dsync.codec import raw
 from dsync.connector import Connector
 from dsync.errors import CursorError, DataError, UnimplementedError, UsageError
 from dsync.testing import samples
-from dsync.testing.subject import Subject, first, refused, sink_of, source_type
+from dsync.testing.subject import PATIENCE_SECONDS, Subject, first, plan_of, refused
 
 ENOUGH_UPDATES = 60
 UNKNOWN_TYPE = 77
 Flat = tuple[str, bytes, int, bytes]
 
 
+@dataclass(frozen=True)
+class Followed:
+    """A change stream: where it is followed from, and what was written after that."""
+
+    position: bytes
+    namespaces: tuple[str, ...]
+    written: tuple[Flat, ...]
+
+    async def stream(
+        self, connector: Connector, data_type: wire.Type
+    ) -> AsyncGenerator[wire.StreamUpdatesResponse, None]:
+        """The messages from the position on."""
+        request = wire.StreamUpdatesRequest(namespaces=self.namespaces, type=data_type, cursor=self.position)
+        async for message in connector.StreamUpdates(request):
+            yield message
+
+    async def read(self, connector: Connector, data_type: wire.Type, count: int) -> list[Flat]:
+        """At least this many updates from the position on."""
+        seen: list[Flat] = []
+        async with asyncio.timeout(PATIENCE_SECONDS), aclosing(self.stream(connector, data_type)) as stream:
+            while len(seen) < count:
+                seen += _flat(await anext(stream), data_type)
+        return seen
+
+
 class UpdatesTests:
     """WriteUpdates, StreamUpdates, StreamLSN."""
 
     @pytest.fixture
-    async def keyed(self, subject: Subject) -> None:
+    def keyed(self, subject: Subject) -> None:
         """A keyed sink that takes updates and can be read."""
-        capabilities = await subject.capabilities()
-        if not capabilities.sink.updates:
+        if not subject.capabilities.sink.updates:
             pytest.skip("not a sink of updates")
-        if not capabilities.HasField("source") or not capabilities.sink.keyed:
+        if not subject.capabilities.HasField("source") or not subject.capabilities.sink.keyed:
             pytest.skip("what updates do cannot be read back")
 
-    @pytest.fixture
-    async def streaming(self, subject: Subject) -> wire.Capabilities:
-        """A source with a change stream."""
-        capabilities = await subject.capabilities()
+    @pytest_asyncio.fixture
+    async def followed(self, subject: Subject) -> Followed:
+        """A position, after which things were changed where the connector is a sink, too."""
+        capabilities = subject.capabilities
         if not capabilities.source.updates:
             pytest.skip("not a source of updates")
-        return capabilities
+        writable = capabilities.HasField("sink") and capabilities.sink.updates
+        if writable:
+            await subject.write(subject.namespace, samples.documents(5))
+        plan = await subject.connector.GeneratePlan(wire.GeneratePlanRequest(updates=True))
+        partition = plan.updates_partitions[0]
+        written = await _change(subject) if writable else []
+        return Followed(partition.cursor, tuple(partition.namespaces), tuple(written))
 
     async def test_updates_leave_the_last_state_of_each_id(self, subject: Subject, keyed: None) -> None:
         documents = samples.documents(30)
@@ -86,113 +119,80 @@ class UpdatesTests:
         with refused(DataError, UsageError, UnimplementedError):
             await _write_updates(subject, [unknown])
 
-    async def test_a_stream_brings_what_was_written_since_the_plan(
-        self, subject: Subject, streaming: wire.Capabilities
-    ) -> None:
-        written = await self._changed(subject, streaming)
-        async with subject.connect() as connector:
-            seen = await _follow(connector, self.position, self.asked, len(written))
+    async def test_a_stream_brings_what_was_written_since_the_plan(self, subject: Subject, followed: Followed) -> None:
+        seen = await followed.read(subject.connector, subject.source_type, len(followed.written))
         own = [flat for flat in seen if flat[0] == subject.namespace]
-        for identity in {flat[1] for flat in written}:
-            assert [f[2:] for f in own if f[1] == identity] == [f[2:] for f in written if f[1] == identity]
+        for identity in {flat[1] for flat in followed.written}:
+            assert [f[2:] for f in own if f[1] == identity] == [f[2:] for f in followed.written if f[1] == identity]
 
     async def test_a_stream_goes_on_from_every_position_in_fresh_connectors(
-        self, subject: Subject, streaming: wire.Capabilities
+        self, subject: Subject, followed: Followed
     ) -> None:
-        await self._changed(subject, streaming)
-        async with subject.connect() as connector:
-            data_type = await source_type(connector)
-            whole, positions = [], [(0, self.position)]
-            async with aclosing(_stream(connector, self.position, self.asked, data_type)) as stream:
-                async for message in stream:
-                    whole += _flat(message, data_type)
-                    positions.append((len(whole), message.next_cursor))
-                    if len(whole) >= ENOUGH_UPDATES:
-                        break
+        whole: list[Flat] = []
+        positions = [(0, followed.position)]
+        async with aclosing(followed.stream(subject.connector, subject.source_type)) as stream:
+            while len(whole) < ENOUGH_UPDATES:
+                message = await anext(stream)
+                whole += _flat(message, subject.source_type)
+                positions.append((len(whole), message.next_cursor))
         for index in sorted({0, 1, len(positions) // 2, len(positions) - 2}):
             start, position = positions[index]
-            async with subject.connect() as fresh:
-                rest = await _follow(fresh, position, self.asked, len(whole) - start)
+            async with subject.fresh() as fresh:
+                again = dataclasses.replace(followed, position=position)
+                rest = await again.read(fresh, subject.source_type, len(whole) - start)
             assert rest[: len(whole) - start] == whole[start:]
 
-    async def test_streams_come_in_every_type(self, subject: Subject, streaming: wire.Capabilities) -> None:
-        await self._changed(subject, streaming)
-        async with subject.connect() as connector:
-            seen = [
-                (await _follow(connector, self.position, self.asked, ENOUGH_UPDATES, data_type))[:ENOUGH_UPDATES]
-                for data_type in streaming.source.supported_data_types
-            ]
-            assert all(each == seen[0] for each in seen)
-            for data_type in (0, UNKNOWN_TYPE):
-                with refused(UnimplementedError, UsageError):
-                    await first(_stream(connector, self.position, self.asked, cast("wire.Type", data_type)))
+    async def test_streams_come_in_every_type(self, subject: Subject, followed: Followed) -> None:
+        seen = [
+            (await followed.read(subject.connector, data_type, ENOUGH_UPDATES))[:ENOUGH_UPDATES]
+            for data_type in subject.capabilities.source.supported_data_types
+        ]
+        assert all(each == seen[0] for each in seen)
+        for data_type in (0, UNKNOWN_TYPE):
+            with refused(UnimplementedError, UsageError):
+                await first(followed.stream(subject.connector, cast("wire.Type", data_type)))
 
-    async def test_what_is_no_position_is_refused(self, subject: Subject, streaming: wire.Capabilities) -> None:
-        await self._changed(subject, streaming)
-        async with subject.connect() as connector:
-            data_type = await source_type(connector)
-            partitions = await subject.partitions(connector)
-            own = {"position": self.position}
-            for cursor in [*samples.garbage(own), *(part.cursor for part in partitions[:1] if part.cursor)]:
-                with refused(CursorError):
-                    await first(_stream(connector, cursor, self.asked, data_type))
+    async def test_what_is_no_position_is_refused(self, subject: Subject, followed: Followed) -> None:
+        foreign = [part.cursor for part in (await plan_of(subject.connector))[:1] if part.cursor]
+        for cursor in samples.garbage({"position": followed.position}) + foreign:
+            other = dataclasses.replace(followed, position=cursor)
+            with refused(CursorError):
+                await first(other.stream(subject.connector, subject.source_type))
 
-    async def test_open_streams_leave_room_for_other_calls(
-        self, subject: Subject, streaming: wire.Capabilities
-    ) -> None:
-        await self._changed(subject, streaming)
-        async with subject.connect() as connector:
-            data_type = await source_type(connector)
-            streams = [_stream(connector, self.position, self.asked, data_type) for _ in range(12)]
-            await asyncio.gather(*(anext(stream) for stream in streams))
-            info = await asyncio.gather(*(connector.GetInfo(wire.GetInfoRequest()) for _ in range(20)))
-            assert len({answer.id for answer in info}) == 1
-            await asyncio.gather(*(stream.aclose() for stream in streams))
+    async def test_open_streams_leave_room_for_other_calls(self, subject: Subject, followed: Followed) -> None:
+        streams = [followed.stream(subject.connector, subject.source_type) for _ in range(12)]
+        await asyncio.gather(*(anext(stream) for stream in streams))
+        info = await asyncio.gather(*(subject.connector.GetInfo(wire.GetInfoRequest()) for _ in range(20)))
+        assert len({answer.id for answer in info}) == 1
+        await asyncio.gather(*(stream.aclose() for stream in streams))
 
-    async def test_an_idle_stream_tells_its_position(self, subject: Subject, streaming: wire.Capabilities) -> None:
-        async with subject.connect() as connector:
-            data_type = await source_type(connector)
-            plan = await connector.GeneratePlan(wire.GeneratePlanRequest(updates=True))
-            asked = plan.updates_partitions[0]
-            async with aclosing(_stream(connector, b"", list(asked.namespaces), data_type)) as stream:
-                for _ in range(2):
-                    assert (await anext(stream)).next_cursor
+    async def test_an_idle_stream_tells_its_position(self, subject: Subject, followed: Followed) -> None:
+        present = dataclasses.replace(followed, position=b"")
+        async with aclosing(present.stream(subject.connector, subject.source_type)) as stream:
+            for _ in range(2):
+                assert (await anext(stream)).next_cursor
 
-    async def test_updates_are_counted(self, subject: Subject, streaming: wire.Capabilities) -> None:
-        if not streaming.source.lsn_stream:
+    async def test_updates_are_counted(self, subject: Subject, followed: Followed) -> None:
+        if not subject.capabilities.source.lsn_stream:
             pytest.skip("the source does not offer StreamLSN")
-        await self._changed(subject, streaming)
-        async with subject.connect() as connector:
-            request = wire.StreamLSNRequest(namespaces=self.asked, cursor=self.position)
-            async with aclosing(cast("Any", connector.StreamLSN(request))) as stream:
-                counts = [(await anext(stream)).lsn for _ in range(3)]
-            assert counts == sorted(counts)
-            assert counts[-1] > 0
+        request = wire.StreamLSNRequest(namespaces=followed.namespaces, cursor=followed.position)
+        async with aclosing(cast("Any", subject.connector.StreamLSN(request))) as stream:
+            counts = [(await anext(stream)).lsn for _ in range(3)]
+        assert counts == sorted(counts)
+        assert counts[-1] > 0
 
-    # Set by `_changed`: the position before the changes, and the namespaces to ask for.
-    position: bytes
-    asked: list[str]
 
-    async def _changed(self, subject: Subject, capabilities: wire.Capabilities) -> list[Flat]:
-        """Takes a position and changes something after it, where the connector can be written; what was changed."""
-        writable = capabilities.HasField("sink") and capabilities.sink.updates
-        if writable:
-            await subject.write(subject.namespace, samples.documents(5))
-        async with subject.connect() as connector:
-            plan = await connector.GeneratePlan(wire.GeneratePlanRequest(updates=True))
-            partition = plan.updates_partitions[0]
-            self.position, self.asked = partition.cursor, list(partition.namespaces)
-            if not writable:
-                return []
-            written: list[Flat] = []
-            for step in range(6):
-                documents = samples.documents(10, first=100, size=step)
-                updates = [_update(wire.UPDATE if step else wire.INSERT, document) for document in documents]
-                await _write_updates(subject, updates)
-                written += [_flat_update(subject.namespace, update, wire.BSON) for update in updates]
-            deleted = [_update(wire.DELETE, document) for document in documents[:3]]
-            await _write_updates(subject, deleted)
-            return written + [_flat_update(subject.namespace, update, wire.BSON) for update in deleted]
+async def _change(subject: Subject) -> list[Flat]:
+    """Inserts, updates, deletes."""
+    written: list[Flat] = []
+    for step in range(6):
+        documents = samples.documents(10, first=100, size=step)
+        updates = [_update(wire.UPDATE if step else wire.INSERT, document) for document in documents]
+        if step == 5:
+            updates += [_update(wire.DELETE, document) for document in documents[:3]]
+        await _write_updates(subject, updates)
+        written += [_flat_update(subject.namespace, update, wire.BSON) for update in updates]
+    return written
 
 
 def _update(kind: wire.UpdateType.ValueType, document: bytes) -> wire.Update:
@@ -202,35 +202,13 @@ def _update(kind: wire.UpdateType.ValueType, document: bytes) -> wire.Update:
 
 
 async def _write_updates(subject: Subject, updates: Sequence[wire.Update]) -> None:
-    async with subject.connect() as connector:
-        data_type = (await sink_of(connector)).supported_data_types[0]
-        request = wire.WriteUpdatesRequest(namespace=subject.namespace, type=data_type)
-        for update in updates:
-            added = request.updates.add()
-            added.CopyFrom(update)
-            if update.data:
-                [added.data] = codec.convert([update.data], wire.BSON, data_type)
-        await connector.WriteUpdates(request)
-
-
-async def _follow(
-    connector: Connector, position: bytes, namespaces: Sequence[str], count: int, data_type: wire.Type | None = None
-) -> list[Flat]:
-    """At least this many updates from a position on."""
-    data_type = data_type or await source_type(connector)
-    seen: list[Flat] = []
-    async with aclosing(_stream(connector, position, namespaces, data_type)) as stream:
-        while len(seen) < count:
-            seen += _flat(await anext(stream), data_type)
-    return seen
-
-
-async def _stream(
-    connector: Connector, position: bytes, namespaces: Sequence[str], data_type: wire.Type
-) -> AsyncGenerator[wire.StreamUpdatesResponse]:
-    request = wire.StreamUpdatesRequest(namespaces=namespaces, type=data_type, cursor=position)
-    async for message in connector.StreamUpdates(request):
-        yield message
+    request = wire.WriteUpdatesRequest(namespace=subject.namespace, type=subject.sink_type)
+    for update in updates:
+        added = request.updates.add()
+        added.CopyFrom(update)
+        if update.data:
+            [added.data] = codec.convert([update.data], wire.BSON, subject.sink_type)
+    await subject.connector.WriteUpdates(request)
 
 
 def _flat(message: wire.StreamUpdatesResponse, data_type: wire.Type) -> list[Flat]:
