@@ -12,6 +12,9 @@ from dsync.cli.options import to_settings
 from dsync.endpoint import Endpoint
 from dsync.errors import DsyncError, EndpointError, InterruptedRun, TransientError
 
+# Options by which a run verifies instead of copying.
+VERIFIES = ("verify", "verify_quick_count", "verify_max_tasks", "parallel_integrity_check_workers")
+
 
 @click.command(
     context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False, "help_option_names": []}
@@ -29,6 +32,10 @@ def copy(ctx: click.Context, words: tuple[str, ...]) -> int:
         from dsync.cli.state import cleanup
 
         return run_async(cleanup(source, destination, to_settings(values)))
+    if any(values[name] for name in VERIFIES):
+        from dsync.cli.verify import run_verify
+
+        return run_async(run_verify(source, destination, values))
     return run_async(run_copy(source, destination, values))
 
 

@@ -162,11 +162,20 @@ def _other_role(spec: ConnectorSpec) -> str:
 
 
 def take_both(
-    ctx: click.Context, words: Sequence[str], config: Mapping[str, Any]
+    ctx: click.Context,
+    words: Sequence[str],
+    config: Mapping[str, Any],
+    *,
+    read_both: bool = False,
+    extra: Sequence[click.Option] = (),
 ) -> tuple[Endpoint, Endpoint, dict[str, Any]]:
-    """Source, destination, and the global options with those that stood behind the endpoints."""
-    source = take_endpoint(ctx, "source", words, _ends_of(config, "source"))
-    destination = take_endpoint(ctx, "destination", source.rest, _ends_of(config, "destination"))
+    """Source, destination, and the global options with those that stood behind the endpoints, `extra` ones among them.
+
+    `read_both` lets the destination have the options of a source too.
+    """
+    source = take_endpoint(ctx, "source", words, _ends_of(config, "source"), extra=extra)
+    at_destination = _ends_of(config, "destination")
+    destination = take_endpoint(ctx, "destination", source.rest, at_destination, both=read_both, extra=extra)
     if destination.rest:
         shown = redact(destination.rest[0])
         raise click.UsageError(f"nothing is expected after DESTINATION, but there is {shown!r}", ctx)

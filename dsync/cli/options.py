@@ -149,6 +149,28 @@ SPEED = (
     ),
 )
 
+VERIFICATION = (
+    click.Option(["--verify"], is_flag=True, help="Copy nothing, verify an earlier copy: the same as dsync verify."),
+    click.Option(
+        ["--verify-quick-count"],
+        is_flag=True,
+        help="Copy nothing, compare the numbers of documents of an earlier copy.",
+    ),
+    click.Option(
+        ["--verify-max-tasks"],
+        type=click.IntRange(1),
+        metavar="N",
+        help="Copy nothing, verify a sample of an earlier copy: N partitions of the source, picked at random.",
+    ),
+    click.Option(
+        ["--parallel-integrity-check-workers"],
+        type=click.IntRange(1),
+        metavar="N",
+        help="Copy nothing, verify an earlier copy with N partitions read at a time on each side."
+        " Default: as --parallel-copiers.",
+    ),
+)
+
 OUTPUT = (
     click.Option(
         ["--progress/--no-progress"],
@@ -178,7 +200,13 @@ REPLACED = (
     Replaced("--verify-mem", "use --memory-limit"),
 )
 
-GROUPS = {"What to copy": SELECTION, "How to run": RUN, "How fast": SPEED, "What to show": OUTPUT}
+GROUPS = {
+    "What to copy": SELECTION,
+    "How to run": RUN,
+    "How fast": SPEED,
+    "Verification": VERIFICATION,
+    "What to show": OUTPUT,
+}
 GLOBAL: tuple[click.Option, ...] = (*(option for group in GROUPS.values() for option in group), *REPLACED)
 
 # What may stand behind an endpoint too; the configuration file must be known before any endpoint is read.

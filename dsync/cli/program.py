@@ -10,6 +10,8 @@ from dsync.cli import options
 
 # name -> (module:attribute, one line). Sorted as they are shown.
 COMMANDS = {
+    "verify": ("dsync.cli.verify:verify", "Says which documents the destination lacks, has besides or has otherwise."),
+    "repair": ("dsync.cli.repair:repair", "Mends exactly what a report of verify names."),
     "plan": ("dsync.cli.plan:plan", "Says what a copy would do, and touches nothing."),
     "check": ("dsync.cli.check:check", "Says whether an endpoint can be used, and what it can do."),
     "state": ("dsync.cli.state:state", "Lists, shows and resets what earlier runs left."),

@@ -183,17 +183,17 @@ def count_line(namespace: str, destination: str, source_count: int, destination_
     return msgspec.json.encode({**names, "kind": "count", **counts}) + b"\n"
 
 
-def batches(differences: Iterable[Placed], most: int) -> Iterator[list[Placed]]:
+def batches(differences: Iterable[Difference], most: int) -> Iterator[list[Difference]]:
     """Differences of one namespace at a time, so many at the most, in the order of the report within each."""
-    waiting: dict[tuple[str, str], list[Placed]] = {}
+    waiting: dict[tuple[str, str], list[Difference]] = {}
     count = 0
-    for placed in differences:
-        batch = waiting.setdefault((placed.difference.namespace, placed.difference.destination), [])
-        batch.append(placed)
+    for difference in differences:
+        names = difference.namespace, difference.destination
+        waiting.setdefault(names, []).append(difference)
         count += 1
-        if len(batch) == most:
+        if len(waiting[names]) == most:
             count -= most
-            yield waiting.pop((placed.difference.namespace, placed.difference.destination))
+            yield waiting.pop(names)
         elif count >= 16 * most:  # many namespaces with little each must not fill the memory
             yield from waiting.values()
             waiting, count = {}, 0
