@@ -51,6 +51,17 @@ _NUMBER_LIKE = re.compile(r"[-+.eE0-9 \t\r\n]+")
 JSON_STARTS = frozenset('{["-0123456789tfn \t\n\r')
 
 
+# What the answer of a bulk conversion is when no cell is anything but a string.
+AS_TEXT: Sequence[bytes] = ()
+
+_INFERRED_STARTS = frozenset(b"%c" % byte for byte in b"-0123456789tf")
+_INFERRED = re.compile(rb"-?[0-9]+(?:\.[0-9]+)?|true|false|[0-9]{4}-[0-9]{2}-[0-9]{2}T.*", re.DOTALL)
+# Cells that begin otherwise are strings as they stand: not empty, not \N, no JSON.
+_JSON_START_BYTES = frozenset({b"", b"\\", *(start.encode() for start in JSON_STARTS)})
+# A column of dates, ids or typed numbers, with the quotes in them escaped.
+_WRAPPERS = re.compile(rb'(?:\{\\"\$[a-zA-Z0-9]+\\":\\"[^"\\]*+\\"\}(?:\n|\Z))++')
+
+
 class CellError(ValueError):
     """A cell that is not of its column's type; the text says what was expected, never the cell."""
 
@@ -63,13 +74,13 @@ class CellError(ValueError):
 class CellType:
     """A type of `--types`. `convert` makes Extended JSON of a cell's text, or None for a field that is missing.
 
-    `bulk` does the same for a column of JSON-escaped cells at once, where a cheap look at all of them proves that it is
-    the same; it answers None where it does not.
+    `bulk` does the same for a column of JSON-escaped cells at once (not of none), where a cheap look at all of them proves
+    that it is the same: it answers their values, or AS_TEXT when all are strings as they stand; else None.
     """
 
     name: str
     convert: Callable[[str], bytes | None]
-    bulk: Callable[[Sequence[bytes]], list[bytes] | None] | None = None
+    bulk: Callable[[Sequence[bytes]], Sequence[bytes] | None] | None = None
 
 
 def reads_as_json(text: str) -> bool:
@@ -300,10 +311,12 @@ def _bulk_double(cells: Sequence[bytes]) -> list[bytes] | None:
     return orjson.dumps(list(map(float, values)))[1:-1].split(b",")
 
 
-def _bulk_infer(cells: Sequence[bytes]) -> list[bytes] | None:
-    parsed = _parsed(cells)
+def _bulk_infer(cells: Sequence[bytes]) -> Sequence[bytes] | None:
+    parsed = _parsed(cells) if cells[0][:1] in _INFERRED_STARTS else None
     if parsed is None:
-        return None
+        # Nothing begins like a value, or nothing that does is one.
+        suspects = [cell for cell in cells if cell[:1] in _INFERRED_STARTS and _INFERRED.fullmatch(cell)]
+        return None if suspects else AS_TEXT
     joined, values = parsed
     if b"e" in joined or b"E" in joined or (b"-0" in joined and b"-0" in cells):
         return None
@@ -313,9 +326,19 @@ def _bulk_infer(cells: Sequence[bytes]) -> list[bytes] | None:
     return list(cells)
 
 
+def _bulk_ejson(cells: Sequence[bytes]) -> Sequence[bytes] | None:
+    first = cells[0][:1]
+    if first in _INFERRED_STARTS:
+        return list(cells) if _parsed(cells) is not None else None
+    joined = b"\n".join(cells)
+    if first == b"{" and _WRAPPERS.fullmatch(joined):
+        return joined.replace(b'\\"', b'"').split(b"\n")
+    return AS_TEXT if _JSON_START_BYTES.isdisjoint({cell[:1] for cell in cells}) else None
+
+
 STRING = CellType("string", _string)
 INFER = CellType("infer", _infer, _bulk_infer)
-EJSON = CellType("ejson", _ejson)
+EJSON = CellType("ejson", _ejson, _bulk_ejson)
 
 TYPES = {
     each.name: each

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 
 import orjson
 
-from connectors.file.csvcells import CellError, CellType
+from connectors.file.csvcells import AS_TEXT, CellError, CellType
 
 _BACKSLASH, _DELIMITER, _NEWLINE, _RETURN = b"\x01", b"\x02", b"\x03", b"\x04"
-_OPEN, _CLOSE, _ROW = b"\x05", b"\x06", b"\x07"
+_PAIR, _ROW = b"\x05", b"\x06"
 # As JSON escapes them.
 QUOTE, LF, CR, BACKSLASHES = b'\\"', b"\\n", b"\\r", b"\\\\"
 
@@ -28,9 +28,9 @@ class FastTable:
     ) -> None:
         self._keys = keys
         self._types = types
-        self._null = null
         self._escaped_null = None if null is None else _escaped(null)
         self._delimiter = _escaped(delimiter)
+        self._unstructured = bytes(set(range(256)).difference(b'"\r\n' + delimiter.encode()))
         self._only_strings = null is None and not any(types)
 
     def documents(self, chunk: bytes, line: int) -> tuple[list[bytes], list[int] | None] | None:
@@ -61,7 +61,7 @@ class FastTable:
             # Runs of backslashes pair up from the left: from here on each one left begins an escape.
             text = text.replace(BACKSLASHES, _BACKSLASH)
         if QUOTE in text:
-            unquoted = self._unquoted(text)
+            unquoted = self._unquoted(text, chunk)
             if unquoted is None:
                 return None
             text = unquoted
@@ -71,28 +71,56 @@ class FastTable:
                 return None
         return text
 
-    def _unquoted(self, text: bytes) -> bytes | None:
-        parts = text.split(QUOTE)
-        if len(parts) % 2 == 0:
+    def _unquoted(self, text: bytes, chunk: bytes) -> bytes | None:
+        """The text without quotes around cells, with marks for delimiters and line ends within them."""
+        # An even number of quotes before each delimiter and line end means that all of them are structure.
+        if b'"' not in chunk.translate(None, self._unstructured).replace(b'""', b""):
+            stripped = self._stripped(text)
+            if stripped is not None:
+                return stripped
+        parts = text.replace(QUOTE + QUOTE, _PAIR).split(QUOTE)
+        if len(parts) % 2 == 0 or len(parts) == 1:
             return None
         inner = QUOTE.join(parts[1::2])
         for special, mark in ((self._delimiter, _DELIMITER), (LF, _NEWLINE), (CR, _RETURN)):
             if special in inner:
                 inner = inner.replace(special, mark)
-        quotes = len(parts) // 2
-        pieces = [b""] * (4 * quotes + 1)
-        pieces[::4] = parts[::2]
-        pieces[2::4] = inner.split(QUOTE)
-        pieces[1::4] = [_OPEN] * quotes
-        pieces[3::4] = [_CLOSE] * quotes
-        # Closed and opened again without anything between is a quote written twice.
-        text = b"".join(pieces).replace(_CLOSE + _OPEN, QUOTE)
-        text = text.replace(self._delimiter + _OPEN, self._delimiter).replace(LF + _OPEN, LF).removeprefix(_OPEN)
-        if _OPEN in text:
+        parts[1::2] = inner.split(QUOTE)
+        if not self._settle_pairs(parts):
             return None
-        text = text.replace(_CLOSE + self._delimiter, self._delimiter).replace(_CLOSE + LF, LF)
-        text = text.replace(_CLOSE + CR, CR).removesuffix(_CLOSE)
-        return None if _CLOSE in text else text
+        stripped = self._stripped(QUOTE.join(parts))
+        return None if stripped is None else stripped.replace(_PAIR, QUOTE)
+
+    def _stripped(self, text: bytes) -> bytes | None:
+        """The text without a quote at both ends of cells; None where there are others. All delimiters and line ends are real."""
+        # Each cell has an even number of quotes: where one end has none, taking the other leaves at least one.
+        text = text.replace(self._delimiter + QUOTE, self._delimiter).replace(LF + QUOTE, LF).removeprefix(QUOTE)
+        text = text.replace(QUOTE + self._delimiter, self._delimiter).replace(QUOTE + LF, LF)
+        text = text.replace(QUOTE + CR, CR).removesuffix(QUOTE)
+        return None if QUOTE in text else text
+
+    def _settle_pairs(self, parts: list[bytes]) -> bool:
+        """Pairs of quotes outside of quotes are empty cells, or begin a cell whose own quote comes after them; no others may be."""
+        outer = QUOTE.join(parts[::2])
+        if _PAIR not in outer:
+            return True
+        for place in range(0, len(parts) - 1, 2):
+            if parts[place].endswith(_PAIR):
+                kept = parts[place].rstrip(_PAIR)
+                parts[place + 1] = parts[place][len(kept) :] + parts[place + 1]
+                parts[place] = kept
+        ends = (self._delimiter, LF, CR)
+        outer = QUOTE.join(parts[::2])
+        if outer.startswith(tuple(_PAIR + end for end in ends)):
+            outer = outer.removeprefix(_PAIR)
+        for before in (self._delimiter, LF):
+            for after in ends:
+                # Neighbours share a delimiter: the second turn takes those that the first one skipped.
+                outer = outer.replace(before + _PAIR + after, before + after).replace(
+                    before + _PAIR + after, before + after
+                )
+        parts[::2] = outer.split(QUOTE)
+        return _PAIR not in outer
 
     def _cells(self, text: bytes) -> list[bytes] | None:
         """All cells, row after row; None for a ragged row and for an empty line, which may be blank or a quoted empty cell."""
@@ -144,24 +172,26 @@ class FastTable:
         """The column as Extended JSON; None when all of it are strings as they stand."""
         if special:
             cells = self._restored(b"\n".join(cells)).split(b"\n")
-        has_null = self._escaped_null is not None and self._escaped_null in cells
-        if kind is None:
-            if not has_null:
-                return None
-            return [b"null" if cell == self._escaped_null else b'"%b"' % cell for cell in cells]
-        if kind.bulk is not None and not has_null:
-            values = kind.bulk(cells)
-            if values is not None:
-                return values
-        return self._each(cells, kind)
+        null = self._escaped_null
+        if null is None or null not in cells:
+            return None if kind is None else self._typed(cells, kind)
+        rest = [cell for cell in cells if cell != null]
+        values = self._typed(rest, kind) if kind is not None and rest else None
+        if values is None:
+            return [b"null" if cell == null else b'"%b"' % cell for cell in cells]
+        following = iter(values)
+        return [b"null" if cell == null else next(following) for cell in cells]
+
+    def _typed(self, cells: list[bytes], kind: CellType) -> Sequence[bytes | None] | None:
+        values = kind.bulk(cells) if kind.bulk is not None else None
+        if values is None:
+            return self._each(cells, kind)
+        return None if values is AS_TEXT else values
 
     def _each(self, cells: list[bytes], kind: CellType) -> list[bytes | None]:
-        known: dict[bytes, bytes | None] = {}
-        if self._escaped_null is not None:
-            known[self._escaped_null] = b"null"
-        for cell in set(cells):
-            if cell not in known:
-                known[cell] = kind.convert(orjson.loads(b'"%b"' % cell) if b"\\" in cell else cell.decode())
+        known = {
+            cell: kind.convert(orjson.loads(b'"%b"' % cell) if b"\\" in cell else cell.decode()) for cell in set(cells)
+        }
         return [known[cell] for cell in cells]
 
     def _restored(self, text: bytes) -> bytes:
