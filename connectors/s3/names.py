@@ -59,19 +59,25 @@ def extension(settings: Settings) -> str:
 
 def part(flow: str, partition: str, ordinal: int, suffix: str) -> str:
     """The name of the object of a batch: a function of the batch alone, and of no other batch."""
-    return f"part-{_field(flow)}-{_field(partition)}-{ordinal:06d}{suffix}"
+    return f"part-{field(flow)}-{field(partition)}-{ordinal:06d}{suffix}"
 
 
-def is_part_of(name: str, flow: str) -> bool:
-    """Whether an object's name is of a batch of this flow, in whatever format."""
+def field(text: str) -> str:
+    """A flow or a partition as names have it, without `-`, `.` and `/`: one to one, but `~` and a digest for the long."""
+    plain = quote(text, safe="").replace("-", "%2D").replace(".", "%2E").replace("~", "%7E")
+    return plain if len(plain) <= _LONGEST_FIELD else "~" + hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def batch_of(name: str) -> tuple[str, str, int] | None:
+    """The fields of flow and partition and the ordinal, by an object's name; None: it is not named like a batch."""
     match = _PART.fullmatch(name)
-    return match is not None and match[1] == _field(flow)
+    return (match[1], match[2], int(match[3])) if match else None
 
 
 def flow_of(name: str) -> str | None:
     """The flow that an object's name tells; None: none, or only its digest."""
-    match = _PART.fullmatch(name)
-    return unquote(match[1]) if match and not match[1].startswith("~") else None
+    batch = batch_of(name)
+    return unquote(batch[0]) if batch and not batch[0].startswith("~") else None
 
 
 def unnamed(content: bytes, suffix: str) -> str:
@@ -88,9 +94,3 @@ def compression_of(name: str) -> str | None:
 def stem(name: str) -> str:
     """A name without the extensions for JSON and its compression."""
     return _JSON.sub("", compression.split_name(name)[0])
-
-
-def _field(text: str) -> str:
-    """One to one for what is short, without `-`, `.`, `~` and `/`; `~` and a digest for the rest."""
-    plain = quote(text, safe="").replace("-", "%2D").replace(".", "%2E").replace("~", "%7E")
-    return plain if len(plain) <= _LONGEST_FIELD else "~" + hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

@@ -10,7 +10,6 @@ from itertools import pairwise
 from connectors.s3 import names
 from connectors.s3.bucket import Bucket, Entry
 from connectors.s3.cursors import Part, Range
-from connectors.s3.folders import Folder
 from dsync.codec import compression, jsontext
 from dsync.codec.jsontext import Position, Rest, TextError
 
@@ -38,13 +37,13 @@ class Planned:
     weight: int
 
 
-async def partitions(bucket: Bucket, namespace: str, folder: Folder) -> list[Planned]:
-    """Every document of the folder once; at least one partition."""
+async def partitions(bucket: Bucket, namespace: str, entries: Sequence[Entry]) -> list[Planned]:
+    """Every document of these objects once; at least one partition."""
     target = bucket.settings.partition_bytes
-    large = [entry for entry in folder.entries if target and _may_split(entry) and 2 * entry.size > 3 * target]
+    large = [entry for entry in entries if target and _may_split(entry) and 2 * entry.size > 3 * target]
     ranges = await asyncio.gather(*(_ranges(bucket, entry, target) for entry in large))
     split = {entry.key for entry, spans in zip(large, ranges, strict=True) if spans}
-    groups = _groups([entry for entry in folder.entries if entry.key not in split], target)
+    groups = _groups([entry for entry in entries if entry.key not in split], target)
     found = [Planned(Part(namespace, tuple(group), PAGE_BYTES), sum(map(_weight, group))) for group in groups]
     for entry, spans in zip(large, ranges, strict=True):
         parts = [Part(namespace, (entry,), PAGE_BYTES, span) for span in spans]
@@ -61,7 +60,7 @@ def _may_split(entry: Entry) -> bool:
 
 
 def _groups(entries: Sequence[Entry], target: int) -> Iterable[list[Entry]]:
-    """Neighbours in the order of keys, up to the size of a partition together."""
+    """Neighbours, up to the size of a partition together."""
     group: list[Entry] = []
     weight = 0
     for entry in entries:

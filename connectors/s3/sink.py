@@ -39,7 +39,7 @@ class Sink:
         batch = names.parse_write_id(request.write_id) if request.write_id else None
         if batch and batch.namespace != request.namespace:
             raise UsageError(f"the write_id {request.write_id!r} is not of the namespace {request.namespace!r}")
-        body = await self._bucket.run(self._body, request.data, request.type)
+        body = await self._bucket.run(self._body, request)
         if batch:
             name = names.part(batch.flow, batch.partition, batch.ordinal, self._suffix)
             metadata[FLOW] = quote(batch.flow, safe="")
@@ -55,14 +55,15 @@ class Sink:
         """
         folder = names.folder(self._settings, request.namespace)
         there = {entry.name: entry for entry in await self._bucket.folder(folder)}
-        batches = [there.pop(name, name) for name in self._names(request)]
-        for batch in batches:
-            if isinstance(batch, str):
-                raise NotFoundError(f"the batch {self._settings.shown(folder + batch)!r} is not there")
-        objects = [batch for batch in batches if isinstance(batch, Entry)]
+        wanted = list(self._names(request))
+        for name in wanted:
+            if name not in there:
+                raise NotFoundError(f"the batch {self._settings.shown(folder + name)!r} is not there")
+        objects = [there.pop(name) for name in wanted]
         before = marker.read(await self._bucket.fetch(folder + names.METADATA))
-        flows = {request.flow} | ({before.flow} if before else set())
-        await self._bucket.delete([e.key for e in there.values() if any(names.is_part_of(e.name, f) for f in flows)])
+        flows = {names.field(request.flow)} | ({names.field(before.flow)} if before else set())
+        left = [e.key for e in there.values() if (batch := names.batch_of(e.name)) and batch[0] in flows]
+        await self._bucket.delete(left)
         published = marker.Marker(
             version=marker.VERSION,
             namespace=request.namespace,
@@ -94,8 +95,15 @@ class Sink:
             raise NotFoundError(f"the batch {self._settings.shown(entry.key)!r} is not there, or not as it was written")
         return int(count)
 
-    def _body(self, data: Sequence[bytes], data_type: wire.Type) -> bytes:
-        texts = codec.convert(data, data_type, wire.EXTENDED_JSON)
+    def _body(self, request: wire.WriteDataRequest) -> bytes:
+        try:
+            texts = codec.convert(request.data, request.type, wire.EXTENDED_JSON)
+            if request.type != wire.BSON:  # text was taken as it stands
+                jsontext.check(texts)
+        except codec.RecordError as error:
+            raise DataError(
+                f"document {error.index + 1} of a batch for {request.namespace!r}: {error.reason}"
+            ) from error
         text = jsontext.to_lines(texts) if self._settings.format == "jsonl" else jsontext.to_array(texts)
         return compression.compress(self._settings.compression, text)
 

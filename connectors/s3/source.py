@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from connectors.s3 import cursors, marker, names, plan
 from connectors.s3.bucket import Bucket
@@ -24,8 +24,10 @@ class Source:
         folders = self._index.select(self._settings, selected)
         answer = wire.GeneratePlanResponse(warnings=self._index.warnings)
         for namespace, folder in sorted(folders.items()):
-            planned = await plan.partitions(self._bucket, namespace, folder)
             published = await self._marker(folder)
+            entries = marker.published(published, folder.entries)
+            answer.warnings.extend(self._unfinished(folder, published, len(folder.entries) - len(entries)))
+            planned = await plan.partitions(self._bucket, namespace, entries)
             documents = published.documents if published else 0
             total = sum(each.weight for each in planned) or 1
             for each in planned:
@@ -42,14 +44,22 @@ class Source:
         published = await self._marker(folder)
         if published is None:
             return wire.GetNamespaceMetadataResponse(exists=True, count_unknown=True, flow=_unpublished(folder))
-        found = len(folder.entries), sum(entry.size for entry in folder.entries)
-        if found != (published.objects, published.stored_bytes):
-            return wire.GetNamespaceMetadataResponse(
-                exists=True, count_unknown=True, identity=published.identity, flow=published.flow
-            )
+        entries = marker.published(published, folder.entries)
+        known = (published.objects, published.stored_bytes) == (len(entries), sum(entry.size for entry in entries))
         return wire.GetNamespaceMetadataResponse(
-            exists=True, count=published.documents, identity=published.identity, flow=published.flow
+            exists=True,
+            count=published.documents if known else 0,
+            count_unknown=not known,
+            identity=published.identity,
+            flow=published.flow,
         )
+
+    def _unfinished(self, folder: Folder, published: marker.Marker | None, left_out: int) -> Iterator[str]:
+        where = self._settings.shown(folder.key)
+        if left_out:
+            yield f"{where}: {left_out} objects of a copy that has not ended: left out"
+        elif published is None and any(names.batch_of(entry.name) for entry in folder.entries):
+            yield f"{where}: the copy that wrote this has not ended: documents may be missing"
 
     async def _marker(self, folder: Folder) -> marker.Marker | None:
         return marker.read(await self._bucket.fetch(folder.key + names.METADATA)) if folder.has_marker else None

@@ -21,33 +21,56 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import msgspec
 
-from dsync.errors import DataError
+from dsync.codec.errors import RecordError
+from dsync.codec.jsonscan import (
+    OBJECT,
+    Incomplete,
+    Position,
+    TextError,
+    are_objects,
+    is_utf8,
+    object_end,
+    separator,
+    skip,
+    text_error,
+)
 
 # The longest record that is waited for; messages on the wire are capped at the same size.
 MAX_RECORD_BYTES = 64 << 20
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
-_BLANK = re.compile(rb"[ \t\r\n]*")
 _LINE_END = re.compile(rb"[ \t\r]*(?:\n|\Z)")
-_STRUCTURE = re.compile(rb'"(?:[^"\\\x00-\x1f]++|\\[^\x00-\x1f])*+"|[{}\[\]"]')
-_NEXT_OBJECT = re.compile(rb'[ \t\r\n]*,[ \t\r\n]*\{[ \t\r\n]*"[^"\\]*+"')
 _OBJECT_LINE = re.compile(rb"\}[ \t\r]*\n[ \t\r\n]*(?=\{)")
-_REASON = re.compile(r"malformed: (.*) \(byte (\d+)\)$")
-
-_OBJECT = ord("{")
 
 # How often a guess at the end of the last whole element is tried before the text is walked through.
 _GUESSES = 3
 
 _record = msgspec.json.Decoder(msgspec.Raw)
 _records = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+__all__ = [
+    "MAX_RECORD_BYTES",
+    "Page",
+    "Position",
+    "Rest",
+    "TextError",
+    "array_cut",
+    "array_mark",
+    "check",
+    "lines_cut",
+    "one_line",
+    "split",
+    "start",
+    "to_array",
+    "to_lines",
+]
 
 
 class Rest(enum.Enum):
@@ -60,17 +83,6 @@ class Rest(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Position:
-    """Where a reader stands: `number` is the line, or the element, of what comes next, counted from 1."""
-
-    form: Literal["lines", "array"]
-    offset: int
-    number: int = 1
-    # Of an array: what may come next. "first" is a value or the closing bracket, "end" nothing but blanks.
-    expect: Literal["open", "first", "value", "end"] = "value"
-
-
-@dataclass(frozen=True, slots=True)
 class Page:
     """The records of a chunk; `numbers` are the lines or elements where they start."""
 
@@ -79,33 +91,18 @@ class Page:
     next: Position
 
 
-class TextError(DataError):
-    """Text that is not a sequence of JSON objects; `offset` counts bytes from 0, `number` as its position does."""
-
-    def __init__(self, reason: str, at: Position, *, offset: int, number: int) -> None:
-        self.unit = "line" if at.form == "lines" else "element"
-        super().__init__(f"{self.unit} {number} (offset {offset}): {reason}")
-        self.reason = reason
-        self.offset = offset
-        self.number = number
-
-
-class _Incomplete(Exception):
-    """The value goes on after the chunk."""
-
-
 def start(head: bytes, rest: Rest = Rest.MORE) -> Position | None:
     """The position of the first record of a text; None: `head` is too short to tell. An empty text is no lines."""
     if rest is Rest.MORE and len(head) < len(BYTE_ORDER_MARK):
         return None
     offset = len(BYTE_ORDER_MARK) if head.startswith(BYTE_ORDER_MARK) else 0
     lines = Position("lines", offset)
-    first = _skip(head, offset)
+    first = skip(head, offset)
     if first == len(head):
         return None if rest is Rest.MORE else lines
     if head[first : first + 1] == b"[":
         return Position("array", offset, 1, "open")
-    if head[first] != _OBJECT:
+    if head[first] != OBJECT:
         wide = head[offset:].startswith((b"\xff\xfe", b"\xfe\xff"))
         reason = "UTF-16 text" if wide else "no JSON object"
         raise TextError(f"{reason} where JSON lines or an array should start", lines, offset=first, number=1)
@@ -119,7 +116,7 @@ def split(chunk: bytes, at: Position, rest: Rest) -> Page:
     """
     page = _split_lines(chunk, at, rest) if at.form == "lines" else _split_array(chunk, at, rest)
     if page.next.offset == at.offset and rest is Rest.MORE and len(chunk) > MAX_RECORD_BYTES:
-        raise _error(f"longer than {MAX_RECORD_BYTES >> 20} MiB", at, 0, at.number)
+        raise text_error(f"longer than {MAX_RECORD_BYTES >> 20} MiB", at, 0, at.number)
     return page
 
 
@@ -131,7 +128,7 @@ def to_lines(texts: Sequence[bytes]) -> bytes:
     return text + b"\n" if texts else b""
 
 
-def to_array(texts: Iterable[bytes]) -> bytes:
+def to_array(texts: Sequence[bytes]) -> bytes:
     """A JSON array of these records, each as it stands."""
     return b"[" + b",\n".join(texts) + b"]\n"
 
@@ -139,6 +136,34 @@ def to_array(texts: Iterable[bytes]) -> bytes:
 def one_line(text: bytes) -> bytes:
     """The same record without line ends, which stand only between the tokens of valid JSON."""
     return text.replace(b"\n", b" ").replace(b"\r", b" ")
+
+
+def check(texts: Sequence[bytes]) -> None:
+    """Raises RecordError for the first of these records that is not one sound JSON object."""
+    joined = b",".join(texts)
+    try:
+        raws = _records.decode(b"[" + joined + b"]")
+    except (msgspec.DecodeError, RecursionError):
+        raws = []
+    # Equal lengths mean equal texts: nothing but the commas is between them.
+    if list(map(len, raws)) == list(map(len, texts)) and are_objects(texts) and is_utf8(joined):
+        return
+    for index, text in enumerate(texts):
+        if reason := _refusal(text):
+            raise RecordError(index, reason)
+
+
+def _refusal(text: bytes) -> str:
+    begin = skip(text, 0)
+    if begin == len(text):
+        return "empty"
+    try:
+        end = object_end(text, begin, Position("lines", 0), 1)
+    except TextError as error:
+        return error.reason
+    except Incomplete:
+        return "it ends too early"
+    return "something follows the object" if skip(text, end) < len(text) else ""
 
 
 def lines_cut(window: bytes) -> int | None:
@@ -152,10 +177,10 @@ def lines_cut(window: bytes) -> int | None:
 
 def array_mark(head: bytes, at: Position) -> bytes | None:
     """How the elements of an array follow each other, as in `},\\n{"_id"`, by its first two; None: not in `head`."""
-    offset = _skip(head, at.offset)
+    offset = skip(head, at.offset)
     if at.expect == "open":
-        offset = _skip(head, offset + 1)
-    return _mark(head, offset)
+        offset = skip(head, offset + 1)
+    return separator(head, offset)
 
 
 def array_cut(window: bytes, mark: bytes, rest: Rest) -> int | None:
@@ -200,7 +225,7 @@ def _whole_lines(text: bytes, at: Position) -> Page | None:
         raws = _record.decode_lines(text)
     except (msgspec.DecodeError, RecursionError):
         return None
-    if not _is_utf8(text):
+    if not is_utf8(text):
         return None
     numbers: Sequence[int]
     lines = text.split(b"\n")
@@ -213,7 +238,7 @@ def _whole_lines(text: bytes, at: Position) -> Page | None:
     else:
         texts = list(map(bytes, raws))
         numbers = _lines_of(texts, text, at.number)
-    return Page(texts, numbers, following) if _are_objects(texts) and len(numbers) == len(texts) else None
+    return Page(texts, numbers, following) if are_objects(texts) and len(numbers) == len(texts) else None
 
 
 def _lines_of(texts: list[bytes], text: bytes, line: int) -> list[int]:
@@ -221,7 +246,7 @@ def _lines_of(texts: list[bytes], text: bytes, line: int) -> list[int]:
     numbers: list[int] = []
     done = 0
     for record in texts:
-        begin = _skip(text, done)
+        begin = skip(text, done)
         between = text.count(b"\n", done, begin)
         if numbers and not between:
             break
@@ -237,17 +262,17 @@ def _walk_lines(text: bytes, at: Position, rest: Rest) -> Page:
     texts: list[bytes] = []
     numbers: list[int] = []
     done, line = 0, at.number
-    while (begin := _skip(text, done)) < len(text):
+    while (begin := skip(text, done)) < len(text):
         number = line + text.count(b"\n", done, begin)
         try:
-            end = _object_end(text, begin, at, number)
-        except _Incomplete:
+            end = object_end(text, begin, at, number)
+        except Incomplete:
             if rest is Rest.MORE:
                 break
-            raise _error("the text ends inside an object", at, begin, number) from None
+            raise text_error("the text ends inside an object", at, begin, number) from None
         line_end = _LINE_END.match(text, end)
         if line_end is None:
-            raise _error("something follows the object on its line", at, _skip(text, end), number)
+            raise text_error("something follows the object on its line", at, skip(text, end), number)
         texts.append(text[begin:end])
         numbers.append(number)
         line = number + text.count(b"\n", begin, line_end.end())
@@ -259,13 +284,13 @@ def _walk_lines(text: bytes, at: Position, rest: Rest) -> Page:
 
 
 def _split_array(chunk: bytes, at: Position, rest: Rest) -> Page:
-    offset = _skip(chunk, 0)
+    offset = skip(chunk, 0)
     if at.expect == "open" and offset < len(chunk):
-        offset = _skip(chunk, offset + 1)
+        offset = skip(chunk, offset + 1)
         at = replace(at, expect="first", offset=at.offset + offset)
         chunk, offset = chunk[offset:], 0
     if at.expect == "end" and offset < len(chunk):
-        raise _error("something follows the array", at, offset, at.number)
+        raise text_error("something follows the array", at, offset, at.number)
     if at.expect in ("first", "value") and chunk:
         return _whole_elements(chunk, at, rest) or _walk_array(chunk, at, rest)
     if rest is not Rest.MORE and at.expect != "end":
@@ -279,13 +304,13 @@ def _whole_elements(chunk: bytes, at: Position, rest: Rest) -> Page | None:
         body = chunk.rstrip(b" \t\r\n")
         closed = b"]" if rest is Rest.END else b","
         return _elements(body[:-1], at, len(chunk), rest is Rest.END) if body.endswith(closed) else None
-    if mark := _mark(chunk, _skip(chunk, 0)):
+    if between := separator(chunk, skip(chunk, 0)):
         end = len(chunk)
         for _ in range(_GUESSES):
-            end = chunk.rfind(mark, 0, end)
+            end = chunk.rfind(between, 0, end)
             if end <= 0:
                 return None
-            if page := _elements(chunk[: end + 1], at, end + mark.index(b",") + 1, False):
+            if page := _elements(chunk[: end + 1], at, end + between.index(b",") + 1, False):
                 return page
     return None
 
@@ -296,7 +321,7 @@ def _elements(body: bytes, at: Position, consumed: int, closed: bool) -> Page | 
     except (msgspec.DecodeError, RecursionError):
         return None
     texts = list(map(bytes, raws))
-    if not texts or not _are_objects(texts) or not _is_utf8(body):
+    if not texts or not are_objects(texts) or not is_utf8(body):
         return None
     number = at.number + len(texts)
     following = Position("array", at.offset + consumed, number, "end" if closed else "value")
@@ -308,17 +333,17 @@ def _walk_array(chunk: bytes, at: Position, rest: Rest) -> Page:
     texts: list[bytes] = []
     here, done = at, 0
     while True:
-        begin = _skip(chunk, done)
+        begin = skip(chunk, done)
         if begin == len(chunk):
             break
         if here.expect == "first" and chunk[begin : begin + 1] == b"]":
             end = after = begin
         else:
             try:
-                end = _object_end(chunk, begin, at, here.number)
-            except _Incomplete:
+                end = object_end(chunk, begin, at, here.number)
+            except Incomplete:
                 break
-            after = _skip(chunk, end)
+            after = skip(chunk, end)
             if after == len(chunk):
                 break
             texts.append(chunk[begin:end])
@@ -328,92 +353,19 @@ def _walk_array(chunk: bytes, at: Position, rest: Rest) -> Page:
             here = replace(here, expect="end")
             break
         if chunk[after : after + 1] != b",":
-            raise _error("no comma after the element", at, after, here.number - 1)
+            raise text_error("no comma after the element", at, after, here.number - 1)
     return _walked(chunk, at, rest, texts, replace(here, offset=at.offset + done))
 
 
 def _walked(chunk: bytes, at: Position, rest: Rest, texts: list[bytes], here: Position) -> Page:
     """What a walk through an array found, if the chunk may end like that."""
-    left = _skip(chunk, here.offset - at.offset)
+    left = skip(chunk, here.offset - at.offset)
     if here.expect == "end" and left < len(chunk):
-        raise _error("something follows the array", at, left, here.number)
+        raise text_error("something follows the array", at, left, here.number)
     if rest is Rest.END and here.expect != "end":
-        raise _error("the text ends before the array does", at, len(chunk), here.number)
+        raise text_error("the text ends before the array does", at, len(chunk), here.number)
     if rest is Rest.CUT and (here.expect != "value" or left < len(chunk)):
-        raise _error("the part of the array does not end between two elements", at, len(chunk), here.number)
+        raise text_error("the part of the array does not end between two elements", at, len(chunk), here.number)
     if left == len(chunk):
         here = replace(here, offset=at.offset + left)
     return Page(texts, range(at.number, here.number), here)
-
-
-def _object_end(text: bytes, begin: int, at: Position, number: int) -> int:
-    """Where the object that begins here ends. Raises TextError, or _Incomplete where the text ends before."""
-    if text[begin] != _OBJECT:
-        raise _error("not a JSON object", at, begin, number)
-    end = _closing(text, begin)
-    record = text[begin : len(text) if end is None else end]
-    try:
-        _record.decode(record)
-    except RecursionError:
-        raise _error("nested too deeply", at, begin, number) from None
-    except msgspec.DecodeError as error:
-        reason = _REASON.search(str(error))
-        bad = int(reason[2]) if reason else 0
-        # A number that the end of the chunk cuts reads as malformed there.
-        if end is None and (reason is None or bad >= len(record)):
-            raise _Incomplete from None
-        raise _error(f"not valid JSON: {reason[1] if reason else 'a broken string'}", at, begin + bad, number) from None
-    if end is None:
-        raise _Incomplete
-    try:
-        record.decode()
-    except UnicodeDecodeError as error:
-        raise _error("not UTF-8", at, begin + error.start, number) from None
-    return end
-
-
-def _closing(text: bytes, begin: int) -> int | None:
-    """The end of the object or array that opens here, by its brackets alone; None: not in this text."""
-    depth = 0
-    for match in _STRUCTURE.finditer(text, begin):
-        token = text[match.start()]
-        if token in b"{[":
-            depth += 1
-        elif token in b"}]":
-            depth -= 1
-            if depth == 0:
-                return match.end()
-        elif match.end() - match.start() == 1:
-            return None  # a string that does not end
-    return None
-
-
-def _mark(text: bytes, begin: int) -> bytes | None:
-    """From the end of the object that begins here to the first key of the next one."""
-    if text[begin : begin + 1] != b"{" or (end := _closing(text, begin)) is None:
-        return None
-    following = _NEXT_OBJECT.match(text, end)
-    return text[end - 1 : following.end()] if following else None
-
-
-def _skip(text: bytes, offset: int) -> int:
-    match = _BLANK.match(text, offset)
-    return match.end() if match else offset
-
-
-def _are_objects(texts: list[bytes]) -> bool:
-    return all(texts) and {text[0] for text in texts} <= {_OBJECT}
-
-
-def _is_utf8(text: bytes) -> bool:
-    if text.isascii():
-        return True
-    try:
-        text.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def _error(reason: str, at: Position, index: int, number: int) -> TextError:
-    return TextError(reason, at, offset=at.offset + index, number=number)

@@ -109,5 +109,5 @@ def test_names_of_batches_are_one_to_one() -> None:
     fields = ["a", "a-b", "b", "a.b", "%", "~", "é", "x" * 200, "y" * 200, "a-000001", "😀"]
     found = {names.part(f, p, o, ".json") for f in fields for p in fields for o in (0, 1, 1_000_000)}
     assert len(found) == 3 * len(fields) ** 2
-    assert all(names.is_part_of(names.part(f, "p-1", 1, ".jsonl.gz"), f) for f in fields)
-    assert not names.is_part_of(names.part("a-b", "p", 1, ".json"), "a")
+    assert all(names.batch_of(names.part(f, "p", 1, ".jsonl.gz")) == (names.field(f), "p", 1) for f in fields)
+    assert names.flow_of(names.part("a-b/é", "p", 1, ".json")) == "a-b/é"
