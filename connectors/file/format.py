@@ -69,7 +69,7 @@ class Format(Protocol):
         """Places between records near the targets (offsets, ascending), each a sound start of a partition."""
 
 
-def data_type_of(data_format: str) -> wire.DataType.ValueType:
+def data_type_of(data_format: str) -> wire.Type:
     """What the documents of a format are before they are converted."""
     return wire.BSON if data_format == kinds.BSON else wire.EXTENDED_JSON
 

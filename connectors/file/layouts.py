@@ -22,7 +22,7 @@ class Layout(Protocol):
     # Whether a file may be continued by what `stage` makes.
     appends: bool
 
-    def stage(self, documents: Sequence[bytes], data_type: wire.DataType.ValueType) -> bytes:
+    def stage(self, documents: Sequence[bytes], data_type: wire.Type) -> bytes:
         """A batch in the form in which it waits."""
 
     def assemble(self, parts: Sequence[Staged], out: int) -> list[str]:
@@ -52,7 +52,7 @@ class LinesLayout:
     def __init__(self, packed: str) -> None:
         self._packed = packed
 
-    def stage(self, documents: Sequence[bytes], data_type: wire.DataType.ValueType) -> bytes:
+    def stage(self, documents: Sequence[bytes], data_type: wire.Type) -> bytes:
         """The documents as lines."""
         return compression.compress(self._packed, b"".join(map(b"%b\n".__mod__, lines_of(documents, data_type))))
 
@@ -69,7 +69,7 @@ class BsonLayout:
     def __init__(self, packed: str) -> None:
         self._packed = packed
 
-    def stage(self, documents: Sequence[bytes], data_type: wire.DataType.ValueType) -> bytes:
+    def stage(self, documents: Sequence[bytes], data_type: wire.Type) -> bytes:
         """The documents one after another."""
         with naming_documents():
             if data_type == wire.BSON and (flaw := first_flaw(documents)):
@@ -89,7 +89,7 @@ class ArrayLayout:
     def __init__(self, packed: str) -> None:
         self._packed = packed
 
-    def stage(self, documents: Sequence[bytes], data_type: wire.DataType.ValueType) -> bytes:
+    def stage(self, documents: Sequence[bytes], data_type: wire.Type) -> bytes:
         """The elements, commas between them."""
         return compression.compress(self._packed, b",\n".join(lines_of(documents, data_type)))
 
@@ -107,7 +107,7 @@ class ArrayLayout:
         durable.write_all(out, [compression.compress(self._packed, text)])
 
 
-def lines_of(documents: Sequence[bytes], data_type: wire.DataType.ValueType) -> list[bytes]:
+def lines_of(documents: Sequence[bytes], data_type: wire.Type) -> list[bytes]:
     """The documents as Extended JSON, each on one line. Raises DataError that names a document that is none."""
     with naming_documents():
         texts = codec.convert(documents, data_type, wire.EXTENDED_JSON)

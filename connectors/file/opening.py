@@ -22,6 +22,8 @@ from dsync.errors import DataError
 MOST_PARTS = 1000
 # How much of a partition is looked at to estimate how many documents it has.
 SAMPLE_BYTES = 64 << 10
+# How much is read at once to find an error.
+SCAN_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,20 @@ def make_stream_reader(settings: Settings, kind: kinds.Kind, descriptor: int, na
     except BaseException:
         stream.close()
         raise
+
+
+def first_fault(data_format: Format, reader: Reader, content: Content, part: Part) -> DataError | None:
+    """What reading the whole of a partition's file from its start meets first; None where nothing is wrong with it."""
+    try:
+        at = data_format.start(content)
+        whole = replace(part, start=at, end=Mark(part.identity.size, 0), page_bytes=SCAN_BYTES)
+        ended = False
+        while not ended:
+            chunk, ended = reader.chunk(at, whole)
+            at = chunk.next
+    except DataError as error:
+        return error
+    return None
 
 
 def _plan_plain(

@@ -51,7 +51,7 @@ class ParquetLayout:
     def __init__(self, packed: Literal["none", "gzip", "zstd"]) -> None:
         self._packed = packed
 
-    def stage(self, documents: Sequence[bytes], data_type: wire.DataType.ValueType) -> bytes:
+    def stage(self, documents: Sequence[bytes], data_type: wire.Type) -> bytes:
         """The documents as lines, each checked to be one that columns can hold."""
         lines = lines_of(documents, data_type)
         for number, line in enumerate(lines, 1):

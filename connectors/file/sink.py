@@ -153,7 +153,7 @@ class FileSink:
         else:
             self._begin(target, flow)
             with durable.written_beside(folder / ASSEMBLED) as (descriptor, temporary):
-                published = _assembled(layout, batches, descriptor, flow, parts)
+                published = _assembled(target, layout, batches, descriptor, flow, parts)
                 self._publish(target, temporary, published)
         _remove(folder)
 
@@ -186,16 +186,21 @@ class FileSink:
             staging.write_part(path, layout.stage(list(request.data), request.type), len(request.data))
             batches.append(staging.staged(path))
             with durable.written_beside(folder / ASSEMBLED) as (descriptor, temporary):
-                published = _assembled(layout, batches, descriptor, "", [])
+                published = _assembled(target, layout, batches, descriptor, "", [])
                 self._publish(target, temporary, published)
 
 
 def _assembled(
-    layout: Layout, batches: Sequence[Staged], descriptor: int, flow: str, parts: Sequence[tuple[str, int]]
+    target: Target,
+    layout: Layout,
+    batches: Sequence[Staged],
+    descriptor: int,
+    flow: str,
+    parts: Sequence[tuple[str, int]],
 ) -> Published:
     """Writes the file of the batches, durably."""
     for note in layout.assemble(batches, descriptor):
-        logger.warning("%s", note)
+        logger.warning("%s: %s", target.file, note)
     os.fsync(descriptor)
     status = os.fstat(descriptor)
     return Published(flow, marker.digest(parts), staging.total(batches), status.st_size, status.st_mtime_ns)

@@ -7,14 +7,12 @@ from collections.abc import Iterable, Sequence
 
 from connectors.file import kinds, opening, tree
 from connectors.file.content import Plain
-from connectors.file.csvsyntax import CsvError
 from connectors.file.cursors import Identity, Mark, Part, Place, read_part, read_place, write_part, write_place
 from connectors.file.format import Chunk, Format, data_type_of, unit_of
 from connectors.file.identity import with_ids
 from connectors.file.kept import Kept
 from connectors.file.reader import Reader, TextReader
 from connectors.file.settings import Settings
-from connectors.file.tabular import CsvFormat
 from dsync import codec, wire
 from dsync.errors import CursorError, DataError, NotFoundError, UsageError
 
@@ -83,18 +81,21 @@ class FileSource:
                 return kept
             if kind.format == kinds.PARQUET or kind.compression != "none":
                 return await self._next_of_stream(part, kind, place.mark, descriptor, name)
-            return self._next_of_plain(part, kind, place.mark, Plain(descriptor), name)
+            return await self._next_of_plain(part, kind, place.mark, Plain(descriptor), name)
 
-    def _next_of_plain(self, part: Part, kind: kinds.Kind, at: Mark, content: Plain, name: str) -> tuple[Chunk, bool]:
+    async def _next_of_plain(
+        self, part: Part, kind: kinds.Kind, at: Mark, content: Plain, name: str
+    ) -> tuple[Chunk, bool]:
         key = (part.path, part.identity)
         data_format = self._formats.take(key) or opening.make_format(self._settings, kind, content, name)
         self._formats.keep(key, data_format)
+        reader = TextReader(data_format, content, kind.format, name)
         try:
-            return TextReader(data_format, content, kind.format, name).chunk(at, part)
-        except CsvError:
-            if isinstance(data_format, CsvFormat) and (first := data_format.first_fault(content, part.identity.size)):
-                raise first from None
-            raise
+            return reader.chunk(at, part)
+        except DataError as error:
+            # What a partition trips over depends on the cuts; what is said must not.
+            first = await asyncio.to_thread(opening.first_fault, data_format, reader, content, part)
+            raise first or error from None
 
     async def _next_of_stream(
         self, part: Part, kind: kinds.Kind, at: Mark, descriptor: int, name: str

@@ -26,7 +26,7 @@ class TableLayout:
         self._layout = layout
         self._packed = packed
 
-    def stage(self, documents: Sequence[bytes], data_type: wire.DataType.ValueType) -> bytes:
+    def stage(self, documents: Sequence[bytes], data_type: wire.Type) -> bytes:
         """The documents as rows that know their columns."""
         with naming_documents():
             return self._layout.stage(documents, data_type)

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 
 from connectors.file.content import Content
 from connectors.file.csvread import CsvSettings, CsvTable, NeedMore
-from connectors.file.csvsyntax import CsvError
 from connectors.file.cursors import Mark
 from connectors.file.format import MAX_RECORD_BYTES, Chunk, Rest, refuse_foreign_text
 from connectors.file.jsonformat import count_lines
@@ -41,10 +40,6 @@ class CsvFormat:
                 last = Mark(offset, last.number + count_lines(content, last.offset, offset))
                 cuts.append(last)
         return cuts
-
-    def first_fault(self, content: Content, size: int) -> CsvError | None:
-        """The error that reading the whole file from its start meets first; a later partition may have met another one."""
-        return self._table.first_fault(content.read, size)
 
 
 def _table(settings: CsvSettings, content: Content, name: str) -> CsvTable:
