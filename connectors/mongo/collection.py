@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,13 +19,15 @@ DOCUMENT_BYTES = 16 << 20
 COMMAND_BYTES = DOCUMENT_BYTES
 COMMAND_DOCUMENTS = 100_000
 # What an update adds to its document, beside the _id.
-UPDATE_OVERHEAD_BYTES = 96
+UPDATE_OVERHEAD_BYTES = 128
 FRUITLESS_ATTEMPTS = 3
 SHOWN_IDS = 5
 # The server puts its time into a top-level Timestamp(0, 0) of an insert or a replacement. The nine zeros, the key's end and the
 # value, are looked for first: a search for plain bytes is the fastest.
 NINE_ZEROS = bytes(9)
 ZERO_TIMESTAMP = re.compile(rb"\x11[^\0]*\0\0{8}")
+# A type byte and a key that begins with "$", or what looks like it.
+DOLLAR_KEY = re.compile(rb"[\x01-\x13\x7f\xff]\$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +84,7 @@ class CollectionWriter:
         new, attempts = 0, FRUITLESS_ATTEMPTS
         while documents:
             refused: list[tuple[bytes, WriteError]] = []
-            for chunk in chunks(documents, most, UPDATE_OVERHEAD_BYTES):
+            for chunk in chunks(documents, most, _update_bytes):
                 upserted, failed = await self._replace_once(chunk)
                 new += upserted
                 refused += [(chunk[error.index], error) for error in failed]
@@ -92,9 +96,51 @@ class CollectionWriter:
         return new
 
     async def _replace_once(self, documents: Sequence[bytes]) -> tuple[int, list[WriteError]]:
-        updates = [replacement(document) for document in documents]
+        """In the order given, so that of several with one `_id` the last stays."""
+        new, start = 0, 0
+        failed: list[WriteError] = []
+        for literal, run in itertools.groupby(documents, needs_literal):
+            chosen = list(run)
+            upserted, refused = await (self._put_literally(chosen) if literal else self._put(chosen))
+            new += upserted
+            failed += [dataclasses.replace(error, index=start + error.index) for error in refused]
+            start += len(chosen)
+        return new, failed
+
+    async def _put(self, documents: Sequence[bytes]) -> tuple[int, list[WriteError]]:
+        updates = [
+            {"q": id_filter(*raw.id_of(document)), "u": Encoded(document), "upsert": True} for document in documents
+        ]
         reply, failed = await self.send({"update": self.name, "updates": updates}, documents)
         return len(reply.get("upserted", ())), failed
+
+    async def _put_literally(self, documents: Sequence[bytes]) -> tuple[int, list[WriteError]]:
+        """For documents that a replacement would change or refuse: an upsert by a pipeline takes them as they are.
+
+        It must never meet a document that is there: the server computes the difference then, and MongoDB 6.0 was seen to abort
+        where a key stands twice. So the filter matches nothing, and what is there is deleted first.
+        """
+        failed = await self._upsert_literally(documents)
+        there = [error.index for error in failed if error.on_id]
+        if not there:
+            return len(documents) - len(failed), failed
+        again = [documents[index] for index in there]
+        deletes = [{"q": id_filter(*raw.id_of(document)), "limit": 1} for document in again]
+        _, undeleted = await self.send({"delete": self.name, "deletes": deletes}, again)
+        self.refuse(again, undeleted)
+        refused = [dataclasses.replace(e, index=there[e.index]) for e in await self._upsert_literally(again)]
+        return len(documents) - len(failed), [error for error in failed if not error.on_id] + refused
+
+    async def _upsert_literally(self, documents: Sequence[bytes]) -> list[WriteError]:
+        updates = [
+            {
+                "q": {"$and": [id_filter(*raw.id_of(document)), {"$nor": [{}]}]},
+                "u": [{"$replaceWith": {"$literal": Encoded(document)}}],
+                "upsert": True,
+            }
+            for document in documents
+        ]
+        return (await self.send({"update": self.name, "updates": updates}, documents))[1]
 
     async def send(
         self, command: dict[str, Any], documents: Sequence[bytes]
@@ -147,17 +193,21 @@ def _raise_unsure(reply: Mapping[str, Any], failed: Sequence[WriteError], doing:
         raise mapped
 
 
-def chunks(documents: Sequence[bytes], most: int, overhead_bytes: int) -> Iterator[Sequence[bytes]]:
-    """Runs of documents that fit into one command each."""
-    start, size = 0, 0
+def chunks(documents: Sequence[bytes], most: int, size: Callable[[bytes], int] = len) -> Iterator[Sequence[bytes]]:
+    """Runs of documents that fit into one command each; `size` is what a document takes of it."""
+    start, total = 0, 0
     for index, document in enumerate(documents):
-        needed = len(document) + overhead_bytes
-        if index > start and (size + needed > COMMAND_BYTES or index - start >= most):
+        needed = size(document)
+        if index > start and (total + needed > COMMAND_BYTES or index - start >= most):
             yield documents[start:index]
-            start, size = index, 0
-        size += needed
+            start, total = index, 0
+        total += needed
     if start < len(documents):
         yield documents[start:]
+
+
+def _update_bytes(document: bytes) -> int:
+    return len(document) + len(raw.id_of(document)[1]) + UPDATE_OVERHEAD_BYTES
 
 
 def id_filter(kind: int, value: bytes) -> Encoded:
@@ -167,25 +217,24 @@ def id_filter(kind: int, value: bytes) -> Encoded:
     return Encoded(raw.value_document(raw.DOCUMENT, raw.value_document(kind, value, b"$eq"), b"_id"))
 
 
-def replacement(document: bytes) -> dict[str, Any]:
-    """The update that puts this document there, new or over what has its `_id`."""
-    literal = needs_literal(document) or document[5:6] == b"$"
-    encoded = Encoded(document)
-    return {
-        "q": id_filter(*raw.id_of(document)),
-        "u": [{"$replaceWith": {"$literal": encoded}}] if literal else encoded,
-        "upsert": True,
-    }
-
-
 def needs_literal(document: bytes) -> bool:
+    """Whether a replacement would not keep the document: a Timestamp(0, 0), or a key that begins with `$`, at its top."""
+    suspicious = is_changed_by_insert(document) or (b"$" in document and DOLLAR_KEY.search(document))
+    return bool(suspicious) and any(
+        name[:1] == b"$" or _is_zero_timestamp(kind, name, document[start:end])
+        for kind, name, start, end in raw.elements(document)
+    )
+
+
+def is_changed_by_insert(document: bytes) -> bool:
     """Whether the server would put its time into a field of the document that is Timestamp(0, 0)."""
     if NINE_ZEROS not in document or not ZERO_TIMESTAMP.search(document):
         return False
-    return any(
-        kind == raw.TIMESTAMP and not any(document[start:end]) and name != b"_id"
-        for kind, name, start, end in raw.elements(document)
-    )
+    return any(_is_zero_timestamp(kind, name, document[start:end]) for kind, name, start, end in raw.elements(document))
+
+
+def _is_zero_timestamp(kind: int, name: bytes, value: bytes) -> bool:
+    return kind == raw.TIMESTAMP and not any(value) and name != b"_id"
 
 
 def check_framing(documents: Sequence[bytes], namespace: str) -> None:

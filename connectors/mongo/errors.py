@@ -16,6 +16,7 @@ from pymongo.errors import (
     AutoReconnect,
     ConfigurationError,
     ConnectionFailure,
+    DocumentTooLarge,
     OperationFailure,
     PyMongoError,
     ServerSelectionTimeoutError,
@@ -75,6 +76,8 @@ def mapped(doing: str) -> Iterator[None]:
         yield
     except PyMongoError as error:
         raise from_driver(error, doing) from None
+    except DocumentTooLarge:
+        raise DataError(f"{doing}: a document with its _id does not fit into one command") from None
     except BSONError as error:
         raise DataError(f"{doing}: the server's answer is not valid BSON ({type(error).__name__})") from None
     except TimeoutError:

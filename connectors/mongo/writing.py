@@ -12,7 +12,7 @@ from connectors.mongo.collection import (
     CollectionWriter,
     check_framing,
     chunks,
-    needs_literal,
+    is_changed_by_insert,
 )
 from connectors.mongo.deployment import Deployment
 from dsync.codec import raw
@@ -39,7 +39,7 @@ class Writer:
         """
         collection = CollectionWriter(self._deployment, database, name)
         check_framing(documents, collection.namespace)
-        for batch in chunks(documents, self._batch_documents, 0):
+        for batch in chunks(documents, self._batch_documents):
             if self._keep_existing:
                 await self._insert_missing(collection, batch)
             elif partition in self._replacing:
@@ -51,24 +51,25 @@ class Writer:
 
     async def _insert(self, collection: CollectionWriter, documents: Sequence[bytes]) -> int:
         """Inserts, and replaces what exists; how many did."""
-        plain, special = _split(documents)
-        failed = await collection.insert(plain) if plain else []
+        if _changed_by_insert(documents):
+            return len(documents) - await collection.replace(documents, self._batch_documents)
+        failed = await collection.insert(documents)
         # What another unique index refuses may be accepted once the rest is written.
-        again = [error for error in failed if error.on_id] + [e for e in failed if e.duplicate and not e.on_id]
-        await collection.replace([*special, *(plain[error.index] for error in again)], self._batch_documents)
-        collection.refuse(plain, (error for error in failed if not error.duplicate))
+        again = sorted((error for error in failed if error.duplicate), key=lambda error: not error.on_id)
+        await collection.replace([documents[error.index] for error in again], self._batch_documents)
+        collection.refuse(documents, (error for error in failed if not error.duplicate))
         return sum(error.on_id for error in failed)
 
     async def _insert_missing(self, collection: CollectionWriter, documents: Sequence[bytes]) -> None:
-        """Inserts only; what exists stays as it is."""
-        plain, special = _split(documents)
+        """Writes only what is not there; what is stays as it is."""
+        special = [document for document in documents if is_changed_by_insert(document)]
+        plain = [document for document in documents if not is_changed_by_insert(document)] if special else documents
         failed = await collection.insert(plain) if plain else []
         ids = [raw.id_of(document) for document in special]
         there = await lookup.by_ids(self._deployment, (collection.database, collection.name), ids, only_id=True)
         missing = [document for document, found in zip(special, there, strict=True) if not found]
-        conflicting = [plain[error.index] for error in failed if error.duplicate and not error.on_id]
-        await collection.replace([*missing, *conflicting], self._batch_documents)
-        collection.refuse(plain, (error for error in failed if not error.duplicate))
+        await collection.replace(missing, self._batch_documents)
+        collection.refuse(plain, (error for error in failed if not error.on_id))
 
     def _remember(self, partition: str, share: float) -> None:
         if share < REPLACE_FROM_SHARE:
@@ -80,12 +81,6 @@ class Writer:
             self._replacing.popitem(last=False)
 
 
-def _split(documents: Sequence[bytes]) -> tuple[Sequence[bytes], list[bytes]]:
-    """What can be inserted as it is, and what an insert would change."""
-    if NINE_ZEROS not in b"".join(documents):
-        return documents, []
-    special = [needs_literal(document) for document in documents]
-    if not any(special):
-        return documents, []
-    plain = [document for document, is_special in zip(documents, special, strict=True) if not is_special]
-    return plain, [document for document, is_special in zip(documents, special, strict=True) if is_special]
+def _changed_by_insert(documents: Sequence[bytes]) -> bool:
+    # One search in all of them spares most batches the search in each.
+    return NINE_ZEROS in b"".join(documents) and any(map(is_changed_by_insert, documents))

@@ -54,14 +54,13 @@ async def write(
     connector: MongoConnector, namespace: str, documents: Sequence[bytes | Mapping[str, Any]], write_id: str = "f/p/0/n"
 ) -> None:
     data = [each if isinstance(each, bytes) else bson.encode(each) for each in documents]
-    await connector.WriteData(
-        wire.WriteDataRequest(namespace=namespace, data=data, type=wire.BSON, write_id=write_id)
-    )
+    await connector.WriteData(wire.WriteDataRequest(namespace=namespace, data=data, type=wire.BSON, write_id=write_id))
 
 
 def stored(mongo: Mongo, database: str, collection: str) -> list[bytes]:
     """Every document's bytes, sorted."""
-    return sorted(bytes(each.raw) for each in mongo[database].get_collection(collection, codec_options=RAW).find())
+    documents: Any = mongo[database].get_collection(collection, codec_options=RAW).find()
+    return sorted(bytes(each.raw) for each in documents)
 
 
 def fail(mongo: Mongo, app: str, commands: Sequence[str], times: int = 1, **what: Any) -> None:

@@ -23,7 +23,9 @@ def test_identity_survives_user_password_order_of_hosts_and_of_options(other: st
     assert parse(other).identity == parse("mongodb://a:27017,b:27017/shop?replicaSet=rs0").identity
 
 
-@pytest.mark.parametrize("other", ["mongodb://a/other", "mongodb://a:27018/shop", "mongodb://a/", "mongodb+srv://a.b.c/shop"])
+@pytest.mark.parametrize(
+    "other", ["mongodb://a/other", "mongodb://a:27018/shop", "mongodb://a/", "mongodb+srv://a.b.c/shop"]
+)
 def test_identity_tells_deployments_and_databases_apart(other: str) -> None:
     assert parse(other).identity != parse("mongodb://a/shop").identity
 

@@ -17,7 +17,9 @@ FULL = PartitionCursor("db.c", LOWER, UPPER, 10, 1000, 99, b"u" * 16, Timestamp(
 PAGE = encode_page(FULL.encode(), bson.encode({"x": 1, "_id": "a"}))
 
 
-@pytest.mark.parametrize("cursor", [FULL, PartitionCursor("db.c", b"", b"", 1, 1), PartitionCursor("d.ü", LOWER, b"", 1, 1)])
+@pytest.mark.parametrize(
+    "cursor", [FULL, PartitionCursor("db.c", b"", b"", 1, 1), PartitionCursor("d.ü", LOWER, b"", 1, 1)]
+)
 def test_a_partitions_cursor_comes_back(cursor: PartitionCursor) -> None:
     assert PartitionCursor.decode(cursor.encode()) == cursor
 

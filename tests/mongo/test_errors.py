@@ -14,7 +14,10 @@ CANARY = "c4n4ry"
 @pytest.mark.parametrize(
     ("code", "kind"),
     [
-        *((code, TransientError) for code in (6, 7, 43, 50, 64, 89, 91, 112, 189, 262, 9001, 10107, 11600, 13435, 16500)),
+        *(
+            (code, TransientError)
+            for code in (6, 7, 43, 50, 64, 89, 91, 112, 189, 262, 9001, 10107, 11600, 13435, 16500)
+        ),
         *((code, EndpointError) for code in (13, 18, 8000, 14031, 59)),
         *((code, GapError) for code in (136, 280, 286)),
         *((code, DataError) for code in (2, 9, 22, 121, 11000, 66, 999999)),
@@ -32,7 +35,10 @@ def test_a_label_makes_an_unknown_code_transient() -> None:
     assert isinstance(errors.from_driver(failure, "writing"), TransientError)
 
 
-@pytest.mark.parametrize("make", [driver.AutoReconnect, driver.NetworkTimeout, driver.NotPrimaryError, driver.ServerSelectionTimeoutError])
+@pytest.mark.parametrize(
+    "make",
+    [driver.AutoReconnect, driver.NetworkTimeout, driver.NotPrimaryError, driver.ServerSelectionTimeoutError],
+)
 def test_a_lost_connection_is_transient(make: type[driver.PyMongoError]) -> None:
     assert isinstance(errors.from_driver(make("x"), "reading"), TransientError)
 

@@ -60,9 +60,7 @@ async def test_a_bare_name_is_a_database_where_the_uri_names_none(
 
 
 @pytest.mark.parametrize("name", ["nosuch", "{db}.nosuch", "nosuch.a", "admin", "local.oplog.rs", "{db}.system.views"])
-async def test_a_name_that_matches_nothing_is_named(
-    connect: Connect, mongo: Mongo, database: str, name: str
-) -> None:
+async def test_a_name_that_matches_nothing_is_named(connect: Connect, mongo: Mongo, database: str, name: str) -> None:
     mongo[database].a.insert_one({})
     with pytest.raises(NotFoundError, match=name.format(db=database).partition(".")[2] or name):
         await plan(await connect(), f"{database}.a", name.format(db=database))
@@ -95,7 +93,12 @@ async def test_what_a_copy_does_not_carry_over_is_listed(connect: Connect, mongo
     mongo[database].indexed.create_index("email", unique=True)
     mongo[database].plain.insert_one({})
     warnings = (await plan(await connect())).warnings
-    for name, what in [("capped", "capped"), ("french", "collation"), ("strict", "validator"), ("indexed", "'email_1'")]:
+    for name, what in [
+        ("capped", "capped"),
+        ("french", "collation"),
+        ("strict", "validator"),
+        ("indexed", "'email_1'"),
+    ]:
         assert any(f"{database}.{name}'" in warning and what in warning for warning in warnings), name
     assert not any("plain" in warning for warning in warnings)
 
@@ -110,7 +113,9 @@ async def test_an_empty_collection_has_one_partition_without_documents(
     assert await pages(source, partition) == [([], b"")]
 
 
-@pytest.mark.parametrize(("count", "size", "partitions"), [(1, 10, 1), (10, 10, 1), (11, 10, 2), (1000, 100, 10), (7, 1, 7)])
+@pytest.mark.parametrize(
+    ("count", "size", "partitions"), [(1, 10, 1), (10, 10, 1), (11, 10, 2), (1000, 100, 10), (7, 1, 7)]
+)
 async def test_partitions_hold_about_the_documents_asked_for(
     connect: Connect, mongo: Mongo, database: str, count: int, size: int, partitions: int
 ) -> None:

@@ -42,7 +42,18 @@ def test_no_text_is_no_filter(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["{", "[]", "5", "null", "a=1", "{'a': 1}", '{"a": }', '{"a": 123456789012345678901234567890}', '{"_id": {"$oid": "x"}}']
+    "text",
+    [
+        "{",
+        "[]",
+        "5",
+        "null",
+        "a=1",
+        "{'a': 1}",
+        '{"a": }',
+        '{"a": 123456789012345678901234567890}',
+        '{"_id": {"$oid": "x"}}',
+    ],
 )
 def test_what_is_not_extended_json_is_a_usage_error_with_an_example(text: str) -> None:
     with pytest.raises(UsageError, match="status"):

@@ -27,7 +27,12 @@ EVERY_TYPE: list[Any] = [
     *(MinKey(), None, MaxKey(), True, False, float("nan"), float("inf"), float("-inf"), -0.0, 1, 1.5, Int64(2**62)),
     *(Decimal128("1.25"), Decimal128("1E+6000"), Decimal128("-1E-6000"), "", "a", "A", "ä", "a\0b", "z" * 2000),
     *({}, {"a": 1}, {"a": 2}, {"b": None}, {"a": {"b": [1, 2]}}, b"", b"a", Binary(b"a", 4), Binary(b"a", 128)),
-    *(bson.ObjectId("0" * 24), bson.ObjectId("f" * 24), datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)),
+    *(
+        bson.ObjectId("0" * 24),
+        bson.ObjectId("f" * 24),
+        datetime(1, 1, 1, tzinfo=UTC),
+        datetime(9999, 1, 1, tzinfo=UTC),
+    ),
     *(Timestamp(0, 0), Timestamp(2**32 - 1, 1), Code("f"), Code("f", {"a": 1}), bson.datetime_ms.DatetimeMS(2**62)),
 ]
 
@@ -135,7 +140,7 @@ async def test_open_scans_are_bounded_and_can_be_lost(connect: Connect, mongo: M
     source = await connect(doc_partition=4, max_page_size=1)
     source._reader._warm_scans = 2
     partitions = list((await plan(source)).partitions)
-    cursors = {i: b"" for i in range(len(partitions))}
+    cursors = dict.fromkeys(range(len(partitions)), b"")
     found: list[bytes] = []
     while cursors:
         for i, cursor in list(cursors.items()):

@@ -37,7 +37,9 @@ ODD = {
     "array keys": document(ID, element(4, b"a", document(element(16, b"7", b"\1\0\0\0"), element(10, b"x", b"")))),
     "old binary": document(ID, element(5, b"b", b"\6\0\0\0\2\2\0\0\0ab")),
     "NaN with a payload": document(ID, element(1, b"n", b"\1\0\0\0\0\0\xf8\x7f")),
-    "zero timestamp": document(ID, element(17, b"t", bytes(8)), element(16, b"$a", b"\1\0\0\0"), element(10, b"a", b"")),
+    "zero timestamp": document(
+        ID, element(17, b"t", bytes(8)), element(16, b"$a", b"\1\0\0\0"), element(10, b"a", b"")
+    ),
     "zero timestamp and duplicate keys": document(ID, element(17, b"t", bytes(8)), element(17, b"t", bytes(8))),
     "nested zero timestamp": document(ID, element(3, b"d", document(element(17, b"t", bytes(8))))),
     "code with scope": bson.encode({"_id": 1, "c": Code("f", {"a": 1})}),
@@ -174,7 +176,7 @@ async def test_documents_of_any_size_and_number_are_split_into_commands(
     for _ in range(2):
         await write(few, "small", small)
     assert stored(mongo, database, "small") == sorted(small)
-    assert [len(chunk) for chunk in collection.chunks(small, 400, 0)] == [400, 400, 200]
+    assert [len(chunk) for chunk in collection.chunks(small, 400)] == [400, 400, 200]
 
 
 @pytest.mark.parametrize("kind", ["insert", "replace"])
@@ -187,6 +189,13 @@ async def test_a_document_of_the_greatest_size_is_written(
     room = (16 << 20) - len(bson.encode({"_id": 1, "s": ""}))
     await write(sink, "a", [{"_id": 1, "s": "x" * room}])
     assert len(stored(mongo, database, "a")[0]) == 16 << 20
+
+
+async def test_large_ids_do_not_make_a_command_too_large(connect: Connect, mongo: Mongo, database: str) -> None:
+    documents = [{"_id": "x" * 1_000_000 + str(i)} for i in range(12)]
+    for _ in range(2):
+        await write(await connect(), "a", documents)
+    assert mongo[database].a.count_documents({}) == 12
 
 
 async def test_a_document_beyond_the_greatest_size_is_refused_by_namespace_and_type_of_id(connect: Connect) -> None:
@@ -281,7 +290,11 @@ async def test_an_empty_namespace_comes_over_as_an_empty_collection(
 ) -> None:
     sink = await connect()
     part = wire.FinishNamespaceRequest.Part(partition="p", count=0)
-    for name, parts in [("empty", [part]), ("none", []), ("full", [wire.FinishNamespaceRequest.Part(partition="p", count=1)])]:
+    for name, parts in [
+        ("empty", [part]),
+        ("none", []),
+        ("full", [wire.FinishNamespaceRequest.Part(partition="p", count=1)]),
+    ]:
         for _ in range(2):
             await sink.FinishNamespace(wire.FinishNamespaceRequest(namespace=name, flow="f", parts=parts))
     assert sorted(mongo[database].list_collection_names()) == ["empty", "none"]
