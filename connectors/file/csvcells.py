@@ -59,7 +59,8 @@ _INFERRED = re.compile(rb"-?[0-9]+(?:\.[0-9]+)?|true|false|[0-9]{4}-[0-9]{2}-[0-
 # Cells that begin otherwise are strings as they stand: not empty, not \N, no JSON.
 _JSON_START_BYTES = frozenset({b"", b"\\", *(start.encode() for start in JSON_STARTS)})
 # A column of dates, ids or typed numbers, with the quotes in them escaped.
-_WRAPPERS = re.compile(rb'(?:\{\\"\$[a-zA-Z0-9]+\\":\\"[^"\\]*+\\"\}(?:\n|\Z))++')
+_WRAPPER = rb'\{\\"\$[a-zA-Z0-9]+\\":\\"[^"\\]*+\\"\}'
+_WRAPPERS = re.compile(_WRAPPER + rb"(?:\n" + _WRAPPER + rb")*+")
 
 
 class CellError(ValueError):

@@ -19,8 +19,8 @@ from dsync.errors import DataError
 
 # orjson is fastest on texts of this many documents, and few of them are parsed again for the sake of one.
 _GROUP_DOCUMENTS = 500
-# Numbers that may not survive as a double: many digits, an exponent; and minus zero as an integer.
-_DOUBTFUL_NUMBER = re.compile(rb"[0-9.]{17}|[0-9][eE]|-0[^.0-9]")
+# Numbers that Python may write otherwise: many digits, an exponent, zeros at the end, minus zero as an integer.
+_DOUBTFUL_NUMBER = re.compile(rb"[0-9.]{17}|[0-9][eE]|\.[0-9]+0[^0-9]|-0[^.0-9]")
 _BSON = "$bson"
 
 _raw_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -75,7 +75,7 @@ def _exact(index: int, text: bytes, unpack: bool) -> dict[str, Any]:
         raise RecordError(index, reason) from None
     if unpack:
         return _unpacked(index, text) if list(values) == [_BSON] else values
-    if not all(reads_as_json(value) for value in values.values() if isinstance(value, Number | Json)):
+    if not all(reads_as_json(str(value)) for value in values.values() if isinstance(value, Number | Json)):
         raise RecordError(index, "a value is nested too deeply, or a number in it is beyond every type")
     return values
 
