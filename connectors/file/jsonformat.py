@@ -14,6 +14,7 @@ from dsync.errors import DataError
 # How far a cut is looked for at first, and how much is read at once while counting.
 WINDOW_BYTES = 64 << 10
 SCAN_BYTES = 1 << 20
+SHORT_SCAN_BYTES = 256
 
 _RESTS = {Rest.MORE: jsontext.Rest.MORE, Rest.CUT: jsontext.Rest.CUT, Rest.END: jsontext.Rest.END}
 
@@ -70,16 +71,16 @@ class JsonFormat:
         at = start
         for target in targets:
             while at.offset < target:
-                chunk = self.split_next(content, at)
+                chunk = self._split_next(content, at, target)
                 if chunk.next == at or chunk.next.state == "end":
                     return
                 at = chunk.next
             if at.state == "value":
                 yield at
 
-    def split_next(self, content: Content, at: Mark) -> Chunk:
-        """The records of the next piece, of at least one."""
-        size = SCAN_BYTES
+    def _split_next(self, content: Content, at: Mark, target: int) -> Chunk:
+        """The records of the next piece, up to about the target; at least one."""
+        size = min(SCAN_BYTES, max(SHORT_SCAN_BYTES, target - at.offset))
         while True:
             piece = content.read(at.offset, size)
             chunk = self.split(piece, at, Rest.MORE if len(piece) == size else Rest.END)
