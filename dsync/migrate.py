@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from dsync import wire
 from dsync.connector import Connector
 from dsync.endpoint import Endpoint
-from dsync.errors import DataError, GapError, NotFoundError, UnimplementedError
+from dsync.errors import DataError, GapError, NotFoundError, SetAsideError, UnimplementedError
 from dsync.flow import budget
 from dsync.flow.agree import Agreement, agree, choose_mode
 from dsync.flow.copy import Copy
@@ -45,7 +45,7 @@ async def migrate(
 
     Connectors that are given as objects are used as they are, in this process, and are opened and closed here. Returns when
     what the mode says is done (`tracker.stage` is "done"), or when `stop` is set and everything that was begun is saved.
-    Raises a DsyncError otherwise.
+    Raises a DsyncError otherwise; a SetAsideError where all is done but for documents that were set aside.
     """
     run = Run(source, destination, settings or Settings(), tracker or Tracker(), stop or asyncio.Event())
     async with run.opened():
@@ -53,6 +53,11 @@ async def migrate(
         await run.copy()
         await run.follow()
     run.tracker.ended = time.monotonic()
+    if run.tracker.set_aside and run.tracker.stage == "done":
+        raise SetAsideError(
+            f"{run.tracker.set_aside:,} documents were refused and set aside",
+            remedy=f"see {run.settings.dead_letters!r}",
+        )
     return run.tracker
 
 
@@ -144,6 +149,7 @@ class Run:
             type=wire.Type(self.flow.batch["type"]),
             retry_for=self.settings.retry_for,
             rate=self.settings.write_rate_limit,
+            dead_letters=self.settings.dead_letters,
         )
 
     async def _begin(self) -> None:
@@ -270,7 +276,8 @@ class Run:
         if not (self.agreement.sink.keyed and self.flow.namespaces.get(name, {}).get("empty")):
             return
         metadata = (await describe(self.sink, [name]))[name]
-        documents = self.tracker.namespaces[name].documents
+        at = self.tracker.namespaces[name]
+        documents = at.documents - at.set_aside
         if metadata.count_unknown or metadata.count >= documents or self.settings.duplicates == "last":
             return
         raise DataError(

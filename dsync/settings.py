@@ -34,6 +34,8 @@ class Settings:
     overwrite: bool = False
     merge_namespaces: bool = False
     duplicates: Literal["fail", "last"] = "fail"
+    # Where documents go that the destination refuses, as JSON lines; "": a refusal fails the run.
+    dead_letters: str = ""
     # End when everything up to the source's present time is durable.
     until_caught_up: bool = False
     # Documents that a change stream may delete in a run; None: any number.

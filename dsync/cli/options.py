@@ -102,6 +102,14 @@ RUN = (
         help="When documents share an id: fail at the end, or keep one of each.",
     ),
     click.Option(
+        ["--on-error"],
+        type=click.Choice(["fail", "set-aside"]),
+        default="fail",
+        show_default=True,
+        help="When the destination refuses a document: fail, or put it into --dead-letters and end with exit status 6.",
+    ),
+    click.Option(["--dead-letters"], default="", metavar="PATH", help="The file of refused documents, as JSON lines."),
+    click.Option(
         ["--metadata", "-m"],
         default="",
         metavar="WHERE",
@@ -175,7 +183,7 @@ OUTPUT = (
     click.Option(
         ["--progress/--no-progress"],
         default=None,
-        help="A live display at a terminal, plain lines elsewhere. Default: on at a terminal.",
+        help="A live display at a terminal, a line every few seconds elsewhere. Default: on.",
     ),
     click.Option(["--logfile"], type=click.Path(dir_okay=False), help="Write the log there instead of to stderr."),
     click.Option(
@@ -228,6 +236,8 @@ def to_settings(values: Mapping[str, Any]) -> Settings:
 
     if values["restart"] and values["cleanup"]:
         raise UsageError("--restart and --cleanup exclude each other", remedy="give one of them")
+    if (values["on_error"] == "set-aside") != bool(values["dead_letters"]):
+        raise UsageError("--on-error set-aside and --dead-letters belong together", remedy="give both or neither")
     copiers = values["parallel_copiers"] or LOAD_LEVELS[values["load_level"]]
     return Settings(
         selection=namespaces.parse(values["namespace"], values["exclude"]),
@@ -244,6 +254,7 @@ def to_settings(values: Mapping[str, Any]) -> Settings:
         overwrite=values["overwrite"],
         merge_namespaces=values["merge_namespaces"],
         duplicates=values["duplicates"],
+        dead_letters=values["dead_letters"],
         until_caught_up=values["until_caught_up"],
         max_delete=values["max_delete"],
         save_positions_seconds=values["cdc_resume_token_interval"],

@@ -23,6 +23,8 @@ class Wrapping:
     retry_for: float
     # Documents a second for this process; 0: no limit.
     rate: float = 0.0
+    # Where refused documents go; "": a refusal fails the run.
+    dead_letters: str = ""
 
 
 def wrap_source(connector: Connector, wrapping: Wrapping) -> Connector:
@@ -38,6 +40,10 @@ def wrap_source(connector: Connector, wrapping: Wrapping) -> Connector:
 def wrap_sink(connector: Connector, wrapping: Wrapping) -> Connector:
     """The sink as the steps see it."""
     sink: Connector = Retry(connector, wrapping.retry_for)
+    if wrapping.dead_letters:
+        from dsync.wrap.setaside import DeadLetters, SetAside
+
+        sink = SetAside(sink, DeadLetters(wrapping.dead_letters))
     if wrapping.rate > 0:
         from dsync.wrap.limit import RateLimit
 

@@ -62,7 +62,7 @@ async def run_step(
     `report` is called with the checkpoint after each batch. Raises StepFailed, caused by the error, with the checkpoint
     that was reached in spite of it.
     """
-    writes: deque[tuple[asyncio.Task[None], Checkpoint]] = deque()
+    writes: deque[tuple[asyncio.Task[int], Checkpoint]] = deque()
     durable = read = step.checkpoint
     end = asyncio.get_running_loop().time() + settings.budget_seconds
     spent = 0
@@ -74,37 +74,37 @@ async def run_step(
             await gauge.enter(batch.bytes)
             writes.append((asyncio.create_task(_write(sink, batch, gauge)), read))
             while len(writes) >= settings.in_flight:
-                durable = await _settle_oldest(writes)
+                durable = await _settle_oldest(writes, durable)
                 report(durable)
         while writes:
-            durable = await _settle_oldest(writes)
+            durable = await _settle_oldest(writes, durable)
     except DsyncError as error:
         with contextlib.suppress(DsyncError):
             while writes:
-                durable = await _settle_oldest(writes)
+                durable = await _settle_oldest(writes, durable)
         raise StepFailed(durable) from error
     finally:
         await _abandon([task for task, _ in writes])
     return durable
 
 
-async def _settle_oldest(writes: deque[tuple[asyncio.Task[None], Checkpoint]]) -> Checkpoint:
+async def _settle_oldest(writes: deque[tuple[asyncio.Task[int], Checkpoint]], before: Checkpoint) -> Checkpoint:
     """Checkpoints follow in the order of the batches, whichever write ends first."""
     task, after = writes[0]
-    await task
+    after.set_aside = before.set_aside + await task
     writes.popleft()
     return after
 
 
-async def _write(sink: Connector, batch: Batch, gauge: Gauge) -> None:
+async def _write(sink: Connector, batch: Batch, gauge: Gauge) -> int:
+    """How many of the batch's documents were set aside."""
     try:
-        if batch.documents:
-            await sink.WriteData(batch.request)
+        return (await sink.WriteData(batch.request)).set_aside if batch.documents else 0
     finally:
         gauge.leave(batch.bytes)
 
 
-async def _abandon(tasks: list[asyncio.Task[None]]) -> None:
+async def _abandon(tasks: list[asyncio.Task[int]]) -> None:
     for task in tasks:
         task.cancel()
     if tasks:

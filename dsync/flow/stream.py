@@ -128,10 +128,10 @@ class Follower:
     async def _write(self) -> None:
         while True:
             answers = await self._ahead.take()
-            await self._apply(answers)
-            self._advance(answers)
+            self._advance(answers, await self._apply(answers))
 
-    async def _apply(self, answers: Sequence[wire.StreamUpdatesResponse]) -> None:
+    async def _apply(self, answers: Sequence[wire.StreamUpdatesResponse]) -> int:
+        """Writes side by side; answers how many updates were set aside."""
         by_namespace: dict[str, list[wire.Update]] = {}
         for answer in answers:
             if answer.updates:
@@ -147,8 +147,9 @@ class Follower:
         errors = [result for result in results if isinstance(result, BaseException)]
         if errors:
             raise next((error for error in errors if not isinstance(error, DsyncError)), errors[0])
+        return sum(result.set_aside for result in results if isinstance(result, wire.WriteUpdatesResponse))
 
-    def _advance(self, answers: Sequence[wire.StreamUpdatesResponse]) -> None:
+    def _advance(self, answers: Sequence[wire.StreamUpdatesResponse], set_aside: int) -> None:
         last = answers[-1]
         applied = sum(len(answer.updates) for answer in answers)
         position = Position(
@@ -157,12 +158,13 @@ class Follower:
             cursor=last.next_cursor,
             updates=self.position.updates + applied,
             time=self.position.time,
+            set_aside=self.position.set_aside + set_aside,
         )
         for answer in answers:
             if answer.HasField("time"):
                 position.time.CopyFrom(answer.time)
         self.position = position
-        self.progress.applied(applied, _seconds(position.time), idle=not last.updates)
+        self.progress.applied(applied, set_aside, _seconds(position.time), idle=not last.updates)
 
 
 class Stream:

@@ -23,6 +23,8 @@ class NamespaceProgress:
     read: int = 0
     documents: int = 0
     bytes: int = 0
+    # Of the documents: refused, and in the dead letters.
+    set_aside: int = 0
     finished: bool = False
 
 
@@ -31,14 +33,16 @@ class StreamProgress:
     """One change stream in this run."""
 
     updates: int = 0
+    set_aside: int = 0
     # When the last durable update happened at the source, in seconds since the epoch; 0 before the first.
     time: float = 0.0
     # The last answer brought a position and no update: nothing more was there.
     idle: bool = False
 
-    def applied(self, updates: int, moment: float, *, idle: bool) -> None:
+    def applied(self, updates: int, set_aside: int, moment: float, *, idle: bool) -> None:
         """Counts what has become durable."""
         self.updates += updates
+        self.set_aside += set_aside
         self.time = max(self.time, moment)
         self.idle = idle
 
@@ -85,6 +89,7 @@ class Tracker:
         at.read += after.read - before.read
         at.documents += documents
         at.bytes += size
+        at.set_aside += after.set_aside - before.set_aside
         if of_this_run:
             self.run_documents += documents
             self.run_bytes += size
@@ -103,6 +108,11 @@ class Tracker:
     def documents(self) -> int:
         """Documents at the destination by this flow."""
         return sum(at.documents for at in self.namespaces.values())
+
+    @property
+    def set_aside(self) -> int:
+        """Documents and updates that the destination refused, and that went into the dead letters."""
+        return sum(at.set_aside for at in self.namespaces.values()) + sum(s.set_aside for s in self.streams)
 
     @property
     def bytes(self) -> int:

@@ -47,7 +47,8 @@ def namespace_line(at: NamespaceProgress) -> str:
     done = (
         "" if at.partitions_done == at.partitions else f", {at.partitions_done} of {number(at.partitions, 'partition')}"
     )
-    return f"  {way}: {number(at.documents, 'document')}, {size(at.bytes)}{done}"
+    aside = f", {at.set_aside:,} of them set aside" if at.set_aside else ""
+    return f"  {way}: {number(at.documents, 'document')}, {size(at.bytes)}{aside}{done}"
 
 
 def total_line(tracker: Tracker) -> str:

@@ -17,9 +17,9 @@ LIVE_SECONDS, LINE_SECONDS = 0.2, 5.0
 
 @asynccontextmanager
 async def shown(tracker: Tracker, wanted: bool | None) -> AsyncIterator[None]:
-    """Shows the tracker on stderr while the context lasts. None: live at a terminal, nothing elsewhere."""
+    """Shows the tracker on stderr while the context lasts: live at a terminal, a line every few seconds elsewhere."""
     terminal = sys.stderr.isatty()
-    if wanted is False or (wanted is None and not terminal):
+    if wanted is False:
         yield
         return
     with _live() if terminal else contextlib.nullcontext(_print_line) as show:

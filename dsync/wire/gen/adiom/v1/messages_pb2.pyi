@@ -535,9 +535,16 @@ class WriteDataResponse(google.protobuf.message.Message):
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
+    SET_ASIDE_FIELD_NUMBER: builtins.int
+    set_aside: builtins.int
+    """dsync: how many of them were refused and put into the dead letters instead; set by the engine, not by connectors."""
     def __init__(
         self,
+        *,
+        set_aside: builtins.int = ...,
     ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["set_aside", b"set_aside"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___WriteDataResponse: typing_extensions.TypeAlias = WriteDataResponse
 
@@ -570,9 +577,16 @@ class WriteUpdatesResponse(google.protobuf.message.Message):
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
+    SET_ASIDE_FIELD_NUMBER: builtins.int
+    set_aside: builtins.int
+    """dsync: how many of them were refused and put into the dead letters instead; set by the engine, not by connectors."""
     def __init__(
         self,
+        *,
+        set_aside: builtins.int = ...,
     ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["set_aside", b"set_aside"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___WriteUpdatesResponse: typing_extensions.TypeAlias = WriteUpdatesResponse
 

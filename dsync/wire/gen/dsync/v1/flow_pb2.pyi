@@ -57,11 +57,14 @@ class Checkpoint(google.protobuf.message.Message):
     DONE_FIELD_NUMBER: builtins.int
     READ_FIELD_NUMBER: builtins.int
     WRITTEN_FIELD_NUMBER: builtins.int
+    SET_ASIDE_FIELD_NUMBER: builtins.int
     cursor: builtins.bytes
     """The cursor of the next page; empty at the start and when done."""
     done: builtins.bool
     read: builtins.int
     """Documents read from the source."""
+    set_aside: builtins.int
+    """Documents that the sink refused and that went into the dead letters."""
     @property
     def written(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Written]: ...
     def __init__(
@@ -71,8 +74,9 @@ class Checkpoint(google.protobuf.message.Message):
         done: builtins.bool = ...,
         read: builtins.int = ...,
         written: collections.abc.Iterable[Global___Written] | None = ...,
+        set_aside: builtins.int = ...,
     ) -> None: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["cursor", b"cursor", "done", b"done", "read", b"read", "written", b"written"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["cursor", b"cursor", "done", b"done", "read", b"read", "set_aside", b"set_aside", "written", b"written"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___Checkpoint: typing_extensions.TypeAlias = Checkpoint
@@ -88,11 +92,14 @@ class Position(google.protobuf.message.Message):
     CURSOR_FIELD_NUMBER: builtins.int
     UPDATES_FIELD_NUMBER: builtins.int
     TIME_FIELD_NUMBER: builtins.int
+    SET_ASIDE_FIELD_NUMBER: builtins.int
     number: builtins.int
     """Its place in the plan, from 0."""
     cursor: builtins.bytes
     updates: builtins.int
     """Updates applied so far."""
+    set_aside: builtins.int
+    """Updates that the sink refused and that went into the dead letters."""
     @property
     def partition(self) -> dsync.wire.gen.adiom.v1.messages_pb2.UpdatesPartition:
         """As planned; its cursor is where the copy began."""
@@ -109,10 +116,11 @@ class Position(google.protobuf.message.Message):
         cursor: builtins.bytes = ...,
         updates: builtins.int = ...,
         time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        set_aside: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["partition", b"partition", "time", b"time"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["cursor", b"cursor", "number", b"number", "partition", b"partition", "time", b"time", "updates", b"updates"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["cursor", b"cursor", "number", b"number", "partition", b"partition", "set_aside", b"set_aside", "time", b"time", "updates", b"updates"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___Position: typing_extensions.TypeAlias = Position
