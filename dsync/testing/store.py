@@ -190,8 +190,8 @@ def _exact(number: float | Decimal) -> str:
     """The same text for the same value, whatever its type."""
     if isinstance(number, int):
         return f"{number:x}/1"
-    if not math.isfinite(number):
-        return "nan" if math.isnan(number) else str(float(number))
+    if not (number.is_finite() if isinstance(number, Decimal) else math.isfinite(number)):
+        return "nan" if number != number else str(float(number))
     top, bottom = number.as_integer_ratio()
     return f"{top:x}/{bottom:x}"
 
