@@ -11,6 +11,8 @@ import bson
 import pytest
 from bson import Binary, Code, Decimal128, Int64, ObjectId, Regex
 from hypothesis import given
+from pymongo import MongoClient
+from pymongo.errors import DuplicateKeyError
 
 from dsync.codec import InvalidBson, raw
 from dsync.errors import DataError
@@ -257,3 +259,54 @@ def test_ids_of_the_same_bytes_and_other_types_are_different() -> None:
 
 def test_a_symbol_is_the_same_id_as_its_string() -> None:
     assert raw.id_key(raw.SYMBOL, string(b"a")) == raw.id_key(raw.STRING, string(b"a"))
+
+
+IDS: list[Any] = [of for pair in [*EQUAL, *DIFFERENT] for of in pair]
+IDS += [
+    Decimal128("0.1000000000000000055511151231257827"),
+    Decimal128("9007199254740993"),
+    float(2**63),
+    Int64(2**63 - 1),
+    5e-324,
+]
+IDS += [
+    Decimal128("9223372036854775808"),
+    Decimal128("1E+6144"),
+    1e300,
+    Decimal128("1E+300"),
+    Decimal128("4.940656458412465E-324"),
+]
+IDS += [
+    {"a": None},
+    {"a": {}},
+    {"a": ""},
+    {"a": 1, "b": None},
+    {"A": 1},
+    "",
+    "A",
+    "a\0",
+    b"",
+    Binary(b"a", 2),
+    Code("a", {}),
+]
+
+
+def test_keys_are_equal_exactly_where_a_server_finds_duplicate_ids(mongo_uri: str) -> None:
+    client: MongoClient[dict[str, Any]] = MongoClient(mongo_uri)
+    collection = client["codec_ids"]["ids"]
+    collection.drop()
+    seen: set[Any] = set()
+    wrong = []
+    for of in IDS:
+        key = raw.id_key(*value({"x": of}))  # nested, because arrays and regular expressions are no ids
+        try:
+            collection.insert_one({"_id": {"x": of}})
+            duplicate = False
+        except DuplicateKeyError:
+            duplicate = True
+        if duplicate != (key in seen):
+            wrong.append(of)
+        seen.add(key)
+    client.drop_database("codec_ids")
+    client.close()
+    assert wrong == []
