@@ -15,18 +15,18 @@ _NO_COPY = frozenset({errno.ENOSYS, errno.EXDEV, errno.EINVAL, errno.EOPNOTSUPP,
 TEMPORARY = ".tmp"
 
 
-def write_file(path: Path, pieces: Sequence[bytes]) -> None:
-    """Puts a file in place, whole and durable, over what was there."""
-    with written_beside(path) as (descriptor, temporary):
+def write_file(path: Path, pieces: Sequence[bytes], folder: Path | None = None) -> None:
+    """Puts a file in place, whole and durable, over what was there; until then it is in `folder`, or beside."""
+    with written_beside(folder / path.name if folder else path) as (descriptor, temporary):
         write_all(descriptor, pieces)
         os.fdatasync(descriptor)
         temporary.replace(path)
     sync_folder(path.parent)
 
 
-def create_file(path: Path, pieces: Sequence[bytes]) -> bool:
-    """Puts a file in place if there is none, whole and durable; whether it did."""
-    with written_beside(path) as (descriptor, temporary):
+def create_file(path: Path, pieces: Sequence[bytes], folder: Path) -> bool:
+    """Puts a file in place if there is none, whole and durable; until then it is in `folder`. Whether it did."""
+    with written_beside(folder / path.name) as (descriptor, temporary):
         write_all(descriptor, pieces)
         os.fdatasync(descriptor)
         try:

@@ -66,14 +66,14 @@ def read(path: Path) -> Marker | None:
     return _parsed(content)
 
 
-def write(path: Path, marker: Marker) -> None:
-    """Puts a marker in place, durably."""
-    durable.write_file(path, [_text(marker)])
+def write(path: Path, marker: Marker, folder: Path) -> None:
+    """Puts a marker in place, durably; what a kill leaves of it is in `folder`, which goes away when all is done."""
+    durable.write_file(path, [_text(marker)], folder)
 
 
-def create(path: Path, marker: Marker) -> Marker:
+def create(path: Path, marker: Marker, folder: Path) -> Marker:
     """Puts a marker in place unless there is one already; the one that is there now."""
-    while not durable.create_file(path, [_text(marker)]):
+    while not durable.create_file(path, [_text(marker)], folder):
         if found := read(path):
             return found
         path.unlink(missing_ok=True)  # damaged: it says nothing to anyone

@@ -129,20 +129,19 @@ class FileSink:
     def _begin(self, target: Target, flow: str) -> None:
         """Makes the staging folder, and says in the marker that the flow has begun."""
         target.check_place()
+        _refuse_second(target, marker.read(target.marker), flow)
         folder = target.staging(flow)
-        durable.make_folders(target.own)
-        known = marker.create(target.marker, Marker(target.namespace, staging=flow))
-        _refuse_second(target, known, flow)
         durable.make_folders(folder)
+        known = marker.create(target.marker, Marker(target.namespace, staging=flow), folder)
+        _refuse_second(target, known, flow)
         if (known.namespace, known.staging) != (target.namespace, flow):
-            marker.write(target.marker, replace(known, namespace=target.namespace, staging=flow))
+            marker.write(target.marker, replace(known, namespace=target.namespace, staging=flow), folder)
         self._begun.add(folder)
 
     def _finish(self, target: Target, layout: Layout, flow: str, parts: Sequence[tuple[str, int]]) -> None:
         folder = target.staging(flow)
         known = marker.read(target.marker)
-        if known:
-            _refuse_second(target, known, flow)
+        _refuse_second(target, known, flow)
         batches = _found(folder, parts)
         if isinstance(batches, str):
             if not _is_done(target, known, flow, parts) or folder.exists():
@@ -161,9 +160,9 @@ class FileSink:
         """Puts a finished file in place; before and after, the marker knows what is there."""
         durable.make_folders(target.file.parent)
         target.check_place()
-        known = marker.create(target.marker, Marker(target.namespace))
-        known = replace(known, namespace=target.namespace)
-        marker.write(target.marker, known.publishing(published, _status(target.file)))
+        known = marker.create(target.marker, Marker(target.namespace), temporary.parent)
+        known = replace(known, namespace=target.namespace).publishing(published, _status(target.file))
+        marker.write(target.marker, known, temporary.parent)
         temporary.replace(target.file)
         durable.sync_folder(target.file.parent)
 
@@ -175,7 +174,7 @@ class FileSink:
             folder = Path(name)
             _clear_away(target.own, folder)
             known = marker.read(target.marker)
-            if known and _status(target.file):
+            if _status(target.file):
                 _refuse_second(target, known, "")
             current = known.current(_status(target.file)) if known else None
             if layout.appends and current:
@@ -229,10 +228,12 @@ def _is_done(target: Target, known: Marker | None, flow: str, parts: Sequence[tu
     )
 
 
-def _refuse_second(target: Target, known: Marker, flow: str) -> None:
+def _refuse_second(target: Target, known: Marker | None, flow: str) -> None:
     """Raises UsageError where one flow would write two namespaces to one file."""
+    if known is None or not target.single:
+        return
     writer = known.staging or (known.published.flow if known.published else "")
-    if target.single and known.namespace != target.namespace and writer == flow:
+    if known.namespace != target.namespace and writer == flow:
         raise UsageError(
             f"{str(target.file)!r} takes one namespace, and {known.namespace!r} and {target.namespace!r} would both go there",
             remedy="give a folder as the destination, or select one namespace with --namespace",
