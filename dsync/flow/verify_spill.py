@@ -19,8 +19,7 @@ from dsync.flow.verify_window import DESTINATION, SIDES, SOURCE
 Kind = Literal["missing", "extra", "changed"]
 KINDS: tuple[Kind, ...] = ("missing", "extra", "changed")
 
-BUCKETS = 256
-# Buckets are kept in memory up to here, so that writing one is worth opening its file.
+# Buckets, one for each first byte of a key, are kept in memory up to here, so that writing one is worth opening its file.
 BUFFER_BYTES = 8 << 20
 # A larger bucket is cut into smaller ones first: joined records take about five times their bytes.
 JOIN_BYTES = 16 << 20
@@ -83,6 +82,7 @@ class Spill:
             raise _no_room(error) from error
         self._buffers: dict[tuple[int, int], list[bytes]] = defaultdict(list)
         self._buffered = 0
+        self._names: set[str] = set()
         self.records = 0
 
     def __enter__(self) -> Self:
@@ -105,7 +105,9 @@ class Spill:
 
     def _write(self) -> None:
         for (side, bucket), parts in self._buffers.items():
-            _append(self._path(side, f"{bucket:02x}"), parts)
+            name = f"{bucket:02x}"
+            self._names.add(name)
+            _append(self._path(side, name), parts)
         self._buffers.clear()
         self._buffered = 0
 
@@ -115,7 +117,7 @@ class Spill:
     def buckets(self) -> list[str]:
         """The buckets, each of which `join` takes once; after the last `add`."""
         self._write()
-        return [f"{bucket:02x}" for bucket in range(BUCKETS)]
+        return sorted(self._names)
 
     def join(self, name: str, *, any_of: bool = False) -> Iterator[Suspect]:
         """Every id of a bucket whose documents differ between the sides."""
