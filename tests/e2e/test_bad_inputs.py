@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 import yaml
 
 from tests.kit import documents, oracle
-from tests.kit.cli import TOP, Dsync
+from tests.kit.cli import TOP, Dsync, Result
 
 FOLDER = TOP / "test_data" / "bad"
 CASES: list[dict[str, Any]] = yaml.safe_load((FOLDER / "cases.yaml").read_text())
@@ -26,9 +27,8 @@ class Verdict:
     found: tuple[str, ...]
 
 
-def verdict(dsync: Dsync, path: Path, options: list[str], out: str) -> Verdict:
-    result = dsync("--overwrite", path, *options, out, expect=None)
-    written = dsync.folder / out
+def verdict(run: Callable[..., Result], path: Path, options: list[str], written: Path) -> Verdict:
+    result = run("--overwrite", path, *options, written)
     read = tuple(map(documents.canonical, oracle.documents(written.read_bytes()))) if written.exists() else ()
     assert "Traceback" not in result.err, result
     message = next((line for line in result.err.splitlines() if line.startswith("dsync: ")), "")
@@ -37,12 +37,13 @@ def verdict(dsync: Dsync, path: Path, options: list[str], out: str) -> Verdict:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: str(case["file"]))
 def test_a_bad_file_gives_the_right_result_or_names_its_place_for_every_page_size(
-    dsync: Dsync, case: dict[str, Any]
+    tmp_path: Path, inline: Callable[..., Result], case: dict[str, Any]
 ) -> None:
     options = case.get("options", [])
     path = FOLDER / case["file"]
     verdicts = [
-        verdict(dsync, path, [*options, *pages], f"out{number}.bson") for number, pages in enumerate(PAGE_SIZES)
+        verdict(inline, path, [*options, *pages], tmp_path / f"out{number}.bson")
+        for number, pages in enumerate(PAGE_SIZES)
     ]
     first = verdicts[0]
     if "error" in case:

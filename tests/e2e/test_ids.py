@@ -33,7 +33,7 @@ def test_two_hundred_thousand_ids_of_ten_types_in_twenty_partitions_all_come_ove
     dsync: Dsync, mongo_uri: str, database: str, mixed: str
 ) -> None:
     source = [at(mongo_uri, mixed), "--doc-partition", str(COUNT // PARTITIONS)]
-    plan = dsync("plan", "--ns", f"{mixed}:{database}", *source, at(mongo_uri, database))
+    plan = dsync("--ns", f"{mixed}:{database}", "plan", *source, at(mongo_uri, database))
     assert f"{PARTITIONS} partitions" in plan.out, plan
     dsync("--mode", "InitialSync", "--ns", f"{mixed}:{database}", *source, at(mongo_uri, database))
     report = oracle.compare(oracle.mongo_side(mongo_uri, mixed), oracle.mongo_side(mongo_uri, database))

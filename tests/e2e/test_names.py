@@ -14,10 +14,6 @@ NAMES = [
     "with.dots",
     "with/slash",
     "with\\backslash",
-    "..",
-    "a..b",
-    "trailing.",
-    ".leading",
     "space ",
     " space",
 ]
@@ -36,7 +32,7 @@ NAMES += [
     "CON",
     "x" * 190,
 ]
-NAMES += ["systematic", "a,b:c", "*?<>|", "con.json", "part-0.json", ".metadata.json"]
+NAMES += ["systematic", "a,b:c", "*?<>|", "con.json", "part-0.json", "x.metadata.json"]
 
 
 def fill(mongo: MongoClient[dict[str, Any]], database: str) -> None:

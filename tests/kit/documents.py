@@ -11,13 +11,14 @@ import bson
 from bson import Binary, Code, DBRef, Decimal128, Int64, MaxKey, MinKey, ObjectId, Regex, Timestamp, json_util
 
 UTC = dt.UTC
-CANONICAL = json_util.CANONICAL_JSON_OPTIONS
+ANY_DATE = bson.DatetimeConversion.DATETIME_AUTO
+CANONICAL = json_util.JSONOptions(json_mode=json_util.JSONMode.CANONICAL, tz_aware=True, datetime_conversion=ANY_DATE)
 
 
 def canonical(document: bytes | dict[str, Any]) -> str:
     """A document as canonical Extended JSON, by the driver's own writer: equal text, equal types and values."""
     options: bson.CodecOptions[dict[str, Any]] = bson.CodecOptions(
-        tz_aware=True, tzinfo=UTC, datetime_conversion=bson.DatetimeConversion.DATETIME_AUTO
+        tz_aware=True, tzinfo=UTC, datetime_conversion=ANY_DATE
     )
     decoded = bson.decode(document, options) if isinstance(document, bytes) else document
     return json_util.dumps(decoded, json_options=CANONICAL)

@@ -113,14 +113,17 @@ def documents(data: bytes) -> Iterator[bytes]:
 
 def id_of(document: bytes) -> tuple[int, bytes]:
     """Type and bytes of `_id`; type 0 where there is none."""
+    return next((value for name, value in fields(document) if name == b"_id"), (0, b""))
+
+
+def fields(document: bytes) -> Iterator[tuple[bytes, tuple[int, bytes]]]:
+    """Key, type and bytes of every value at the top."""
     at = 4
     while document[at]:
         kind, end = document[at], document.index(0, at + 1)
-        start, stop = end + 1, end + 1 + _value_bytes(document, document[at], end + 1)
-        if document[at + 1 : end] == b"_id":
-            return kind, document[start:stop]
+        stop = end + 1 + _value_bytes(document, kind, end + 1)
+        yield document[at + 1 : end], (kind, document[end + 1 : stop])
         at = stop
-    return 0, b""
 
 
 def _value_bytes(document: bytes, kind: int, at: int) -> int:
