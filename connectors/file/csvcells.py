@@ -41,9 +41,9 @@ _DATE = re.compile(
 )
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - all arithmetic here is in UTC
 _LAST_RELAXED = 253402300800000  # the first millisecond of year 10000
+_WHITESPACE = " \t\r\n"
 _JSON_WHITESPACE = str.maketrans("\n\r\t", "   ")
 
-# Whatever else begins like a number, such as a date, is none; to ask a parser costs ten times as much.
 _NUMBER_STARTS = frozenset("-0123456789")
 _NUMBER_LIKE = re.compile(r"[-+.eE0-9 \t\r\n]+")
 
@@ -56,8 +56,8 @@ AS_TEXT: Sequence[bytes] = ()
 
 _INFERRED_STARTS = frozenset(b"%c" % byte for byte in b"-0123456789tf")
 _INFERRED = re.compile(rb"-?[0-9]+(?:\.[0-9]+)?|true|false|[0-9]{4}-[0-9]{2}-[0-9]{2}T.*", re.DOTALL)
-# Cells that begin otherwise are strings as they stand: not empty, not \N, no JSON.
-_JSON_START_BYTES = frozenset({b"", b"\\", *(start.encode() for start in JSON_STARTS)})
+# What in a column that does not begin like JSON may not be a string as it stands: the empty cell, \\N, JSON.
+_EJSON_SUSPECT = re.compile(rb'(?:true|false|null|[-+.eE0-9]+)(?: |\\[tnr])*|[{\["\\ ].*|', re.DOTALL)
 # A column of dates, ids or typed numbers, with the quotes in them escaped.
 _WRAPPER = rb'\{\\"\$[a-zA-Z0-9]+\\":\\"[^"\\]*+\\"\}'
 _WRAPPERS = re.compile(_WRAPPER + rb"(?:\n" + _WRAPPER + rb")*+")
@@ -87,7 +87,12 @@ class CellType:
 def reads_as_json(text: str) -> bool:
     """Whether a text is one JSON value, whitespace around it included. Reading and writing the ejson form agree by asking this."""
     first = text[:1]
-    if first not in JSON_STARTS or (first in _NUMBER_STARTS and not _NUMBER_LIKE.fullmatch(text)):
+    if first not in JSON_STARTS:
+        return False
+    # Most strings that begin like a word or a number of JSON are none; to ask a parser costs ten times as much.
+    if first in "tfn":
+        return text.rstrip(_WHITESPACE) in ("true", "false", "null")
+    if first in _NUMBER_STARTS and not _NUMBER_LIKE.fullmatch(text):
         return False
     try:
         orjson.loads(text)
@@ -329,12 +334,25 @@ def _bulk_infer(cells: Sequence[bytes]) -> Sequence[bytes] | None:
 
 def _bulk_ejson(cells: Sequence[bytes]) -> Sequence[bytes] | None:
     first = cells[0][:1]
-    if first in _INFERRED_STARTS:
-        return list(cells) if _parsed(cells) is not None else None
+    if first in _INFERRED_STARTS and _parsed(cells) is not None:
+        return list(cells)
+    if first in (b"{", b"["):
+        return _bulk_nested(cells)
+    return None if any(map(_EJSON_SUSPECT.fullmatch, cells)) else AS_TEXT
+
+
+def _bulk_nested(cells: Sequence[bytes]) -> Sequence[bytes] | None:
     joined = b"\n".join(cells)
-    if first == b"{" and _WRAPPERS.fullmatch(joined):
+    if _WRAPPERS.fullmatch(joined):
         return joined.replace(b'\\"', b'"').split(b"\n")
-    return AS_TEXT if _JSON_START_BYTES.isdisjoint({cell[:1] for cell in cells}) else None
+    texts = orjson.loads(b'["%b"]' % b'","'.join(cells))
+    try:
+        values = orjson.loads(f"[{','.join(texts)}]")
+    except orjson.JSONDecodeError:
+        return None
+    # Written again they are the same, one by one: so each cell is one value.
+    written = [orjson.dumps(value) for value in values]
+    return written if written == [text.encode() for text in texts] else None
 
 
 STRING = CellType("string", _string)

@@ -20,7 +20,7 @@ from dsync.errors import DataError
 # orjson is fastest on texts of this many documents, and few of them are parsed again for the sake of one.
 _GROUP_DOCUMENTS = 500
 # Numbers that Python may write otherwise: many digits, an exponent, zeros at the end, minus zero as an integer.
-_DOUBTFUL_NUMBER = re.compile(rb"[0-9.]{17}|[0-9][eE]|\.[0-9]+0[^0-9]|-0[^.0-9]")
+_DOUBTFUL_NUMBER = re.compile(rb"(?:[0-9.]{17}|[0-9][eE][+-]?[0-9]+|\.[0-9]+0|-0)[\s,\]}]")
 _BSON = "$bson"
 
 _raw_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])

@@ -178,6 +178,13 @@ HOMOGENEOUS = [
     ["a", "b"],
     ["", "5"],
     ["\\N", "7", ""],
+    ['{"$oid":"a"}', '{"$date":"b"}'],
+    ['{"$oid":"a"}', ""],
+    ['{"a":[1,"x,y"]}', "[]", '{"$oid":"a"}'],
+    ["[1", "2]", "{},{}"],
+    ["[1]", "[1, 2]", "[1e400]"],
+    ["tru", "nil", "false start", "2024-01-31", "1-2"],
+    ["n", "null", "true "],
 ]
 
 
@@ -197,7 +204,7 @@ def test_whole_columns_mean_what_their_cells_mean_one_by_one(seed: int) -> None:
     rng = random.Random(seed)
     kinds: list[CellType | None] = [None, INFER, EJSON, *TYPES.values()]
     taken = 0
-    for _ in range(250):
+    for _ in range(400):
         width = rng.choice([1, 2, 3])
         types, null = rng.choices(kinds, k=width), rng.choice([None, "", "\\N", "5"])
         columns = [rng.choice([CELLS, *HOMOGENEOUS, *HOMOGENEOUS]) for _ in range(width)]
