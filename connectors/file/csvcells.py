@@ -45,7 +45,8 @@ _WHITESPACE = " \t\r\n"
 _JSON_WHITESPACE = str.maketrans("\n\r\t", "   ")
 
 _NUMBER_STARTS = frozenset("-0123456789")
-_NUMBER_LIKE = re.compile(r"[-+.eE0-9 \t\r\n]+")
+_JSON_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?([eE][+-]?[0-9]+)?[ \t\r\n]*")
+_SURELY_FINITE = 300  # a number of fewer characters, without exponent, is not too large for a double
 
 # The characters that JSON texts begin with, and the whitespace that may stand before.
 JSON_STARTS = frozenset('{["-0123456789tfn \t\n\r')
@@ -57,7 +58,9 @@ AS_TEXT: Sequence[bytes] = ()
 _INFERRED_STARTS = frozenset(b"%c" % byte for byte in b"-0123456789tf")
 _INFERRED = re.compile(rb"-?[0-9]+(?:\.[0-9]+)?|true|false|[0-9]{4}-[0-9]{2}-[0-9]{2}T.*", re.DOTALL)
 # What in a column that does not begin like JSON may not be a string as it stands: the empty cell, \\N, JSON.
-_EJSON_SUSPECT = re.compile(rb'(?:true|false|null|[-+.eE0-9]+)(?: |\\[tnr])*|[{\["\\ ].*|', re.DOTALL)
+_EJSON_SUSPECT = re.compile(
+    rb'(?:true|false|null|-?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?)(?: |\\[tnr])*|[{\["\\ ].*|', re.DOTALL
+)
 # A column of dates, ids or typed numbers, with the quotes in them escaped.
 _WRAPPER = rb'\{\\"\$[a-zA-Z0-9]+\\":\\"[^"\\]*+\\"\}'
 _WRAPPERS = re.compile(_WRAPPER + rb"(?:\n" + _WRAPPER + rb")*+")
@@ -92,8 +95,10 @@ def reads_as_json(text: str) -> bool:
     # Most strings that begin like a word or a number of JSON are none; to ask a parser costs ten times as much.
     if first in "tfn":
         return text.rstrip(_WHITESPACE) in ("true", "false", "null")
-    if first in _NUMBER_STARTS and not _NUMBER_LIKE.fullmatch(text):
-        return False
+    if first in _NUMBER_STARTS:
+        number = _JSON_NUMBER.fullmatch(text)
+        if number is None or (number[1] is None and len(text) < _SURELY_FINITE):
+            return number is not None
     try:
         orjson.loads(text)
     except orjson.JSONDecodeError:
