@@ -57,7 +57,9 @@ def once(command: Sequence[str]) -> Run:
     """Runs a command to its end. Raises RuntimeError with its output where it fails."""
     with tempfile.TemporaryFile() as out:
         start = time.perf_counter()
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, env=_environment()
+        )
         peak = _Peak(process.pid)
         status = process.wait()
         seconds = time.perf_counter() - start
@@ -68,6 +70,11 @@ def once(command: Sequence[str]) -> Run:
                 f"{' '.join(command)} ended with {status}:\n{out.read()[-3000:].decode(errors='replace')}"
             )
     return Run(seconds, peak_bytes)
+
+
+def _environment() -> dict[str, str]:
+    """This process's, with compiled modules kept, as they are where dsync is installed."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 class _Peak:

@@ -65,8 +65,12 @@ class Dsync:
         return [sys.executable, "-m", "dsync", *words]
 
     def variables(self) -> dict[str, str]:
-        """The environment: this process's without anything of dsync's, with a home in the folder."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("DSYNC_", "XDG_"))}
+        """The environment: this process's without anything of dsync's, with a home in the folder.
+
+        Compiled modules are kept, as they are where dsync is installed: compiling takes longer than most commands.
+        """
+        left_out = ("DSYNC_", "XDG_", "PYTHONDONTWRITEBYTECODE")
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
         home = self.folder / "home"
         home.mkdir(exist_ok=True)
         path = os.pathsep.join(filter(None, [str(TOP), os.environ.get("PYTHONPATH")]))
