@@ -180,22 +180,30 @@ def _named(name: str, listing: Listing) -> str:
 async def _under_another_name(
     destination: Connector, info: wire.GetInfoResponse, name: str, listing: Listing, *, alone: bool
 ) -> str:
-    """What a store that holds the namespace all the same lists it as, such as a single file; empty where it is not there."""
-    try:
-        metadata = await destination.GetNamespaceMetadata(wire.GetNamespaceMetadataRequest(namespace=name))
-    except (NotFoundError, UnimplementedError):
-        return ""
+    """What a store that holds the namespace all the same lists it as, such as a single file; empty where it is not there.
+
+    Raises DsyncError where it is there and cannot be listed.
+    """
+    metadata = await _metadata(destination, name)
     if not (metadata.exists or metadata.count):
         return ""
-    if alone and info.capabilities.source.default_plan:
+    if alone and metadata.identity and info.capabilities.source.default_plan:
         everything = await _list(destination, [])
-        if len(everything) == 1:
+        other = next(iter(everything), "")
+        if len(everything) == 1 and (await _metadata(destination, other)).identity == metadata.identity:
             listing.update(everything)
-            return next(iter(everything))
+            return other
     raise DsyncError(
         f"the destination has {name!r} but does not list it",
         remedy="a view or a special collection cannot be verified; leave it out with --exclude",
     )
+
+
+async def _metadata(connector: Connector, name: str) -> wire.GetNamespaceMetadataResponse:
+    try:
+        return await connector.GetNamespaceMetadata(wire.GetNamespaceMetadataRequest(namespace=name))
+    except (NotFoundError, UnimplementedError):
+        return wire.GetNamespaceMetadataResponse(exists=False)
 
 
 def _extra(listing: Listing, known: set[str], roots: Mapping[str, str], selection: Selection) -> list[str]:
