@@ -6,14 +6,15 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, Literal, TypeVar, cast
+from urllib.parse import urlsplit
 
 from botocore.config import Config
 from botocore.loaders import Loader
 from botocore.session import Session
 
 from connectors.s3.failures import explained
-from connectors.s3.settings import Settings
+from connectors.s3.settings import Settings, has_no_subdomains
 from dsync.errors import DsyncError, EndpointError, NotFoundError, TransientError
 
 if TYPE_CHECKING:
@@ -61,12 +62,15 @@ class Bucket:
     async def open(self) -> None:
         """Signs in and asks for one key. Raises EndpointError where the bucket cannot be used."""
         try:
-            self._client = await self._run("", _client, self.settings)
+            await self._sign_in()
             await self._list(self.settings.prefix, "", 1)
         except TransientError as error:
             if "answered" in error.message:
                 raise
             raise EndpointError(error.message, remedy="check --endpoint and the network") from error
+
+    async def _sign_in(self) -> None:
+        self._client = await self._run("", _client, self.settings)
 
     async def close(self) -> None:
         """Waits for the requests that are under way, so that nothing is written afterwards."""
@@ -141,6 +145,13 @@ class Bucket:
             await self._run("", self._delete, keys[at : at + DELETE_KEYS])
 
     @property
+    def identity(self) -> str:
+        """The store: server, bucket and prefix; all of Amazon's servers are one."""
+        host = urlsplit(self.client.meta.endpoint_url).netloc.lower()
+        server = "aws" if host.endswith((".amazonaws.com", ".amazonaws.com.cn")) else host
+        return f"s3:{server}/{self.settings.bucket}/{self.settings.prefix}"
+
+    @property
     def client(self) -> S3Client:
         """boto3's client; safe in threads."""
         if self._client is None:
@@ -200,15 +211,23 @@ class Bucket:
 
 
 def _client(settings: Settings) -> S3Client:
-    keys = settings.credentials
-    session = Session(profile=keys.profile)
+    session = Session(profile=settings.credentials.profile)
     session.register_component("data_loader", _descriptions)
+    client = _create(session, settings, "path" if settings.path_style else "auto")
+    # The AWS configuration may name an endpoint, too.
+    if not settings.path_style and has_no_subdomains(client.meta.endpoint_url):
+        client = _create(session, settings, "path")
+    return client
+
+
+def _create(session: Session, settings: Settings, addressing: Literal["auto", "path"]) -> S3Client:
+    keys = settings.credentials
     config = Config(
         retries={"total_max_attempts": 1, "mode": "standard"},
         max_pool_connections=THREADS,
         connect_timeout=CONNECT_SECONDS,
         read_timeout=READ_SECONDS,
-        s3={"addressing_style": "path" if settings.path_style else "auto"},
+        s3={"addressing_style": addressing},
         tcp_keepalive=True,
     )
     client = session.create_client(

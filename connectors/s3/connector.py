@@ -48,7 +48,7 @@ class S3Connector(Connector):
             keyed=False,
         )
         capabilities = wire.Capabilities(source=source, sink=sink)
-        return wire.GetInfoResponse(id=self._settings.identity, db_type="s3", capabilities=capabilities)
+        return wire.GetInfoResponse(id=self._bucket.identity, db_type="s3", capabilities=capabilities)
 
     async def GetNamespaceMetadata(
         self, request: wire.GetNamespaceMetadataRequest

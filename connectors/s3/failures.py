@@ -102,7 +102,7 @@ def explained(settings: Settings, key: str = "") -> Iterator[None]:
         raise UsageError(
             f"there is no AWS profile {settings.credentials.profile!r}", remedy="see `aws configure list-profiles`"
         ) from error
-    except (boto.ParamValidationError, boto.UnsupportedS3ConfigurationError, ValueError) as error:
+    except (boto.ParamValidationError, boto.UnsupportedS3ConfigurationError) as error:
         raise UsageError(f"{settings.shown(key)!r} is not a name that S3 takes ({type(error).__name__})") from error
     except _UNREACHABLE as error:
         server = settings.endpoint or "S3"
@@ -128,6 +128,8 @@ def _of_answer(error: boto.ClientError, settings: Settings, key: str) -> DsyncEr
         return CursorError(f"{name!r} has changed since the copy was planned", remedy=_CHANGED)
     if code in ("InvalidRange", "416"):
         return CursorError(f"{name!r} is shorter than when the copy was planned", remedy=_CHANGED)
+    if code == "InvalidObjectState":
+        return EndpointError(f"{name!r} is archived", remedy="restore it first, or leave it out of the prefix")
     if code in _SIGNATURE_CODES:
         return EndpointError(f"{settings.shown()!r} refused the credentials ({code})", remedy=_SIGN_IN)
     if status in (http.HTTPStatus.FORBIDDEN, http.HTTPStatus.UNAUTHORIZED):

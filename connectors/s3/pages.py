@@ -26,6 +26,7 @@ class Pages:
         self._bucket = bucket
         self._settings = bucket.settings
         self._counter = Counter(bucket)
+        self._parts: dict[tuple[str, bytes], Part] = {}
         # By the cursors of partition and page, the oldest first: readers that stand just there, and since when.
         self._waiting: dict[tuple[bytes, bytes], tuple[Reader, float]] = {}
 
@@ -38,7 +39,7 @@ class Pages:
     async def page(self, request: wire.ListDataRequest) -> wire.ListDataResponse:
         """The page at a cursor. Raises CursorError, DataError with the place, TransientError."""
         cursor = request.partition.cursor
-        part = cursors.read_part(cursor, self._settings, request.partition.namespace)
+        part = self._part(request.partition.namespace, cursor)
         place = cursors.read_place(request.cursor, part)
         reader, _ = self._waiting.pop((cursor, request.cursor), (None, 0.0))
         reader = reader or Reader(self._bucket, part, place)
@@ -53,6 +54,15 @@ class Pages:
         following = cursors.write_place(reader.place)
         self._keep((cursor, following), reader)
         return wire.ListDataResponse(data=data, next_cursor=following)
+
+    def _part(self, namespace: str, cursor: bytes) -> Part:
+        """The partition of a cursor, read once for all its pages."""
+        part = self._parts.get((namespace, cursor))
+        if part is None:
+            while len(self._parts) >= WAITING_READERS:
+                del self._parts[next(iter(self._parts))]
+            part = self._parts[namespace, cursor] = cursors.read_part(cursor, self._settings, namespace)
+        return part
 
     def _keep(self, place: tuple[bytes, bytes], reader: Reader) -> None:
         now = time.monotonic()

@@ -13,8 +13,8 @@ from connectors.s3.cursors import Part, Range
 from dsync.codec import compression, jsontext
 from dsync.codec.jsontext import Position, Rest, TextError
 
-# Text pages are fastest at this size.
-PAGE_BYTES = 64 << 10
+# What a page costs besides its documents hardly counts at this size.
+PAGE_BYTES = 256 << 10
 
 # So that a cursor stays small.
 PARTITION_OBJECTS = 256

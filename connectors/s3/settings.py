@@ -56,15 +56,6 @@ class Settings:
         """What every key begins with that belongs to the prefix as a folder."""
         return self.prefix + "/" if self.prefix else ""
 
-    @property
-    def identity(self) -> str:
-        """The store: endpoint, bucket and prefix."""
-        return f"s3:{self._host}/{self.bucket}/{self.prefix}"
-
-    @property
-    def _host(self) -> str:
-        return urlsplit(self.endpoint).netloc.lower() if self.endpoint else "aws"
-
     def shown(self, key: str = "") -> str:
         """A key as people write it; without one, what the URI names."""
         return f"s3://{self.bucket}/{key or self.prefix}"
@@ -82,7 +73,7 @@ def parse(uri: str, options: Mapping[str, Any]) -> Settings:
         is_folder=path == "" or path.endswith("/"),
         region=options.get("region") or None,
         endpoint=endpoint,
-        path_style=bool(options.get("use_path_style")) or _has_no_subdomains(endpoint),
+        path_style=bool(options.get("use_path_style")) or has_no_subdomains(endpoint),
         credentials=_credentials(options),
         format=_choice(options, "output_format", FORMATS),
         compression=_choice(options, "compression", COMPRESSIONS),
@@ -117,7 +108,7 @@ def _endpoint(value: str | None) -> str | None:
     return value.rstrip("/")
 
 
-def _has_no_subdomains(endpoint: str | None) -> bool:
+def has_no_subdomains(endpoint: str | None) -> bool:
     """Whether `bucket.host` cannot be an address: localhost, names without a dot, IP addresses."""
     host = (urlsplit(endpoint).hostname or "") if endpoint else ""
     try:

@@ -55,11 +55,11 @@ class Sink:
         """
         folder = names.folder(self._settings, request.namespace)
         there = {entry.name: entry for entry in await self._bucket.folder(folder)}
-        wanted = list(self._names(request))
-        for name in wanted:
+        objects: list[Entry] = []
+        for name in self._names(request):
             if name not in there:
                 raise NotFoundError(f"the batch {self._settings.shown(folder + name)!r} is not there")
-        objects = [there.pop(name) for name in wanted]
+            objects.append(there.pop(name))
         before = marker.read(await self._bucket.fetch(folder + names.METADATA))
         flows = {names.field(request.flow)} | ({names.field(before.flow)} if before else set())
         left = [e.key for e in there.values() if (batch := names.batch_of(e.name)) and batch[0] in flows]

@@ -210,7 +210,8 @@ def _reads_on(piece: bytes, rest: Rest) -> bool:
 def _split_lines(chunk: bytes, at: Position, rest: Rest) -> Page:
     end = chunk.rfind(b"\n") + 1 if rest is Rest.MORE else len(chunk)
     if end == 0:
-        return Page([], (), at)
+        blank = len(chunk) if skip(chunk, 0) == len(chunk) else 0
+        return Page([], (), replace(at, offset=at.offset + blank))
     # Where an object goes on after the last line, the last line that starts with one is the end.
     for size in (end, chunk.rfind(b"\n{", 0, end) + 1 if rest is Rest.MORE else 0):
         page = _whole_lines(chunk[:size], at) if size else None
