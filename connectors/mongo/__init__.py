@@ -70,11 +70,11 @@ SOURCE_OPTIONS = (
     ),
     click.Option(
         ["--ddl"],
-        type=click.Choice(["fail", "apply", "ignore"]),
+        type=click.Choice(["fail", "ignore"]),
         default="fail",
         show_default=True,
-        help="What to do when a collection or database is dropped or renamed while it is followed: stop, "
-        "delete its documents at the destination as well, or leave them there.",
+        help="What to do when a collection is dropped or renamed while it is copied or followed: stop, or go on and leave "
+        "the destination's documents as they are.",
     ),
     click.Option(
         ["--stream-wait"],
@@ -113,7 +113,9 @@ SPEC = ConnectorSpec(
     options=CONNECTION_OPTIONS,
     source_options=SOURCE_OPTIONS,
     sink_options=SINK_OPTIONS,
-    tuning=frozenset({"server_timeout", "ping_timeout", "operation_timeout", "stream_wait", "writer_batch_size"}),
+    tuning=frozenset(
+        {"server_timeout", "ping_timeout", "operation_timeout", "stream_wait", "ddl", "writer_batch_size"}
+    ),
     extra="mongodb",
     uri_options=False,
 )

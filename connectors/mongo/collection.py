@@ -7,12 +7,14 @@ import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from connectors.mongo import errors, ids
 from connectors.mongo.deployment import Deployment, Encoded, raw_documents
 from dsync.codec import raw
 from dsync.errors import DataError, DsyncError, EndpointError, TransientError
+
+Item = TypeVar("Item")
 
 DOCUMENT_BYTES = 16 << 20
 # The driver refuses commands beyond this and a margin for what stands around the documents; a single document always fits.
@@ -64,6 +66,8 @@ class CollectionWriter:
     deployment: Deployment
     database: str
     name: str
+    # The fields by which documents are found to be replaced; the shard key is among them where the collection has one.
+    key_fields: tuple[str, ...] = ("_id",)
 
     @property
     def namespace(self) -> str:
@@ -108,11 +112,22 @@ class CollectionWriter:
         return new, failed
 
     async def _put(self, documents: Sequence[bytes]) -> tuple[int, list[WriteError]]:
-        updates = [
-            {"q": id_filter(*raw.id_of(document)), "u": Encoded(document), "upsert": True} for document in documents
-        ]
+        updates = [{"q": self._filter(document), "u": Encoded(document), "upsert": True} for document in documents]
         reply, failed = await self.send({"update": self.name, "updates": updates}, documents)
-        return len(reply.get("upserted", ())), failed
+        new = len(reply.get("upserted", ()))
+        moved = [error.index for error in failed if error.on_id]
+        if len(self.key_fields) == 1 or not moved:
+            return new, failed
+        # There under the same _id, but with other values in the rest of the key.
+        by_id = dataclasses.replace(self, key_fields=("_id",))
+        _, refused = await by_id._put([documents[index] for index in moved])
+        still = [dataclasses.replace(error, index=moved[error.index]) for error in refused]
+        return new, [error for error in failed if not error.on_id] + still
+
+    def _filter(self, document: bytes) -> Encoded | dict[str, Any]:
+        by_id = id_filter(*raw.id_of(document))
+        others = [name for name in self.key_fields if name != "_id"]
+        return {"$and": [by_id, *(field_filter(document, name) for name in others)]} if others else by_id
 
     async def _put_literally(self, documents: Sequence[bytes]) -> tuple[int, list[WriteError]]:
         """For documents that a replacement would change or refuse: an upsert by a pipeline takes them as they are.
@@ -193,17 +208,17 @@ def _raise_unsure(reply: Mapping[str, Any], failed: Sequence[WriteError], doing:
         raise mapped
 
 
-def chunks(documents: Sequence[bytes], most: int, size: Callable[[bytes], int] = len) -> Iterator[Sequence[bytes]]:
-    """Runs of documents that fit into one command each; `size` is what a document takes of it."""
+def chunks(items: Sequence[Item], most: int, size: Callable[[Item], int]) -> Iterator[Sequence[Item]]:
+    """Runs of documents or updates that fit into one command each; `size` is what one takes of it, in bytes."""
     start, total = 0, 0
-    for index, document in enumerate(documents):
-        needed = size(document)
+    for index, item in enumerate(items):
+        needed = size(item)
         if index > start and (total + needed > COMMAND_BYTES or index - start >= most):
-            yield documents[start:index]
+            yield items[start:index]
             start, total = index, 0
         total += needed
-    if start < len(documents):
-        yield documents[start:]
+    if start < len(items):
+        yield items[start:]
 
 
 def _update_bytes(document: bytes) -> int:
@@ -215,6 +230,15 @@ def id_filter(kind: int, value: bytes) -> Encoded:
     if kind not in {raw.DOCUMENT, raw.ARRAY, raw.REGEX}:
         return Encoded(raw.value_document(kind, value, b"_id"))
     return Encoded(raw.value_document(raw.DOCUMENT, raw.value_document(kind, value, b"$eq"), b"_id"))
+
+
+def field_filter(document: bytes, path: str) -> dict[str, Any]:
+    """The filter for the document's own value at a path of names with dots; null where it has none."""
+    kind, value = raw.DOCUMENT, document
+    for part in path.encode().split(b"."):
+        inner = raw.elements(value) if kind == raw.DOCUMENT else iter(())
+        kind, value = next(((k, value[at:end]) for k, name, at, end in inner if name == part), (raw.NULL, b""))
+    return {path: Encoded(raw.value_document(kind, value, b"$eq"))}
 
 
 def needs_literal(document: bytes) -> bool:

@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import logging
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any
 
+from bson.timestamp import Timestamp
+from google.protobuf.timestamp_pb2 import Timestamp as Moment
+
 from connectors.mongo import address, lookup, namespaces, query
+from connectors.mongo.applying import Applier
 from connectors.mongo.deployment import Deployment, Encoded, Timeouts
 from connectors.mongo.namespaces import Collection, Selection
 from connectors.mongo.planning import PlanRule, plan_collection
+from connectors.mongo.positions import Position, next_moment
 from connectors.mongo.reading import Reader
+from connectors.mongo.streaming import ChangeStream, StreamRule
 from connectors.mongo.writing import Writer
 from dsync import wire
 from dsync.connector import Connector
-from dsync.errors import DataError, EndpointError, NotFoundError, TransientError, UsageError
+from dsync.errors import (
+    CursorError,
+    DataError,
+    EndpointError,
+    NotFoundError,
+    TransientError,
+    UnimplementedError,
+    UsageError,
+)
 
 LOG = logging.getLogger(__name__)
 
@@ -39,6 +55,13 @@ class MongoConnector(Connector):
         self._partition_documents = int(options.get("doc_partition", 50_000))
         self._page_documents = int(options.get("max_page_size", 10_000))
         self._ddl = options.get("ddl", "fail")
+        self._per_namespace_streams = bool(options.get("per_namespace_streams", False))
+        self._stream_rule = StreamRule(
+            query=self._filter,
+            wait_seconds=options.get("stream_wait", 1.0),
+            full_key=bool(options.get("full_document_key", False)),
+            ddl=self._ddl,
+        )
         self._deployment = Deployment(self._address, timeouts)
         self._reader = Reader(self._deployment, self._filter, tolerate_drops=self._ddl != "fail")
         self._writer = Writer(
@@ -46,6 +69,8 @@ class MongoConnector(Connector):
             batch_documents=int(options.get("writer_batch_size", 0)),
             keep_existing=bool(options.get("skip_batch_overwrite", False)),
         )
+
+        self._applier = Applier(self._deployment, batch_documents=int(options.get("writer_batch_size", 0)))
 
     async def open(self) -> None:
         """Connects. Raises EndpointError; a filter that the server does not understand is a UsageError."""
@@ -60,21 +85,24 @@ class MongoConnector(Connector):
 
     async def GetInfo(self, request: wire.GetInfoRequest) -> wire.GetInfoResponse:
         """The identity is that of the URI: hosts, replica set and database, in any order, for every user."""
+        streams = self._deployment.has_streams
         source = wire.Capabilities.Source(
             supported_data_types=[wire.BSON],
             multi_namespace_plan=True,
             default_plan=True,
             get_by_ids=True,
-            updates=False,
+            lsn_stream=streams,
+            updates=streams,
         )
         sink = wire.Capabilities.Sink(
-            supported_data_types=[wire.BSON], preferred_batch_bytes=BATCH_BYTES, updates=False, keyed=True
+            supported_data_types=[wire.BSON], preferred_batch_bytes=BATCH_BYTES, updates=True, keyed=True
         )
         return wire.GetInfoResponse(
             id=self._address.identity,
             db_type="mongodb",
             version=".".join(map(str, self._deployment.version[:3])),
             capabilities=wire.Capabilities(source=source, sink=sink),
+            now=Moment(seconds=(await self._now()).time) if streams else None,
         )
 
     async def GetNamespaceMetadata(
@@ -91,16 +119,37 @@ class MongoConnector(Connector):
         )
 
     async def GeneratePlan(self, request: wire.GeneratePlanRequest) -> wire.GeneratePlanResponse:
-        """Partitions by ranges of `_id`; views, time series and what is not carried over are in the warnings."""
+        """Partitions by ranges of `_id`; views, time series and what is not carried over are in the warnings.
+
+        The position is taken first, and the partitions' reads include its time: no change falls between.
+        """
+        after = await self._now() if request.updates else None
         selection = Selection(tuple(request.namespaces), self._address.database)
         collections, warnings = await namespaces.select(self._deployment, selection)
         response = wire.GeneratePlanResponse(warnings=warnings)
-        rule = PlanRule(self._partition_documents, self._page_documents, self._filter)
+        rule = PlanRule(self._partition_documents, self._page_documents, self._filter, after)
         for collection in collections if request.initial_sync else ():
             response.partitions.extend(await plan_collection(self._deployment, collection, rule))
             lost = await namespaces.not_carried(self._deployment, collection)
             response.warnings.extend([lost] if lost else [])
+        if after is not None:
+            response.updates_partitions.extend(self._update_partitions(selection, collections, next_moment(after)))
         return response
+
+    def _update_partitions(
+        self, selection: Selection, collections: Sequence[Collection], start: Timestamp
+    ) -> list[wire.UpdatesPartition]:
+        """One for the deployment or for each database, or, on request, one for each collection."""
+        whole = Position(selection.names, selection.database, start=start, query_digest=query.digest(self._filter))
+        if self._per_namespace_streams:
+            positions = [dataclasses.replace(whole, namespace=each.namespace) for each in collections]
+        else:
+            parts = selection.by_database()
+            positions = [dataclasses.replace(whole, names=part.names, database=part.database) for part in parts]
+        return [
+            wire.UpdatesPartition(namespaces=[each.namespace] if each.namespace else each.names, cursor=each.encode())
+            for each in positions
+        ]
 
     async def ListData(self, request: wire.ListDataRequest) -> wire.ListDataResponse:
         """A page of raw documents, in the order of `_id`."""
@@ -118,6 +167,32 @@ class MongoConnector(Connector):
         await self._writer.write(database, name, request.data, partition)
         return wire.WriteDataResponse()
 
+    async def WriteUpdates(self, request: wire.WriteUpdatesRequest) -> wire.WriteUpdatesResponse:
+        """Applies updates, those of one id in order; acknowledged by a majority and its journal."""
+        _expect_bson(request.type)
+        database, name = namespaces.split_for_writing(request.namespace, self._address)
+        await self._applier.apply(database, name, request.updates)
+        return wire.WriteUpdatesResponse()
+
+    async def StreamUpdates(
+        self, request: wire.StreamUpdatesRequest
+    ) -> AsyncGenerator[wire.StreamUpdatesResponse, None]:
+        """Updates with whole documents; a position without updates whenever there was nothing for a while."""
+        _expect_bson(request.type)
+        position = await self._position(request.cursor, request.namespaces)
+        async with contextlib.aclosing(
+            ChangeStream(self._deployment, position, self._stream_rule).answers()
+        ) as answers:
+            async for answer in answers:
+                yield answer
+
+    async def StreamLSN(self, request: wire.StreamLSNRequest) -> AsyncGenerator[wire.StreamLSNResponse, None]:
+        """The number of updates since the cursor."""
+        position = await self._position(request.cursor, request.namespaces)
+        async with contextlib.aclosing(ChangeStream(self._deployment, position, self._stream_rule).counts()) as counts:
+            async for count in counts:
+                yield count
+
     async def FinishNamespace(self, request: wire.FinishNamespaceRequest) -> wire.FinishNamespaceResponse:
         """Everything is published already; an empty collection is created, so that it comes over too."""
         if not sum(part.count for part in request.parts):
@@ -134,6 +209,30 @@ class MongoConnector(Connector):
         found = await lookup.by_ids(self._deployment, namespace, wanted, self._filter)
         items = [wire.GetByIdsResponse.ResponseItem(data=document) for document in found]
         return wire.GetByIdsResponse(data=items)
+
+    async def _position(self, cursor: bytes, names: Sequence[str]) -> Position:
+        """The position of a cursor; without one, the present."""
+        digest = query.digest(self._filter)
+        if not cursor:
+            return Position(
+                tuple(names), self._address.database, start=next_moment(await self._now()), query_digest=digest
+            )
+        position = Position.decode(cursor)
+        if position.query_digest != digest:
+            raise CursorError(
+                "the position was taken with another --initial-sync-query", remedy="use the same one, or --restart"
+            )
+        return position
+
+    async def _now(self) -> Timestamp:
+        """The time of the deployment's last write."""
+        reply = await self._deployment.run("admin", {"ping": 1}, "asking for the time")
+        now = reply.get("operationTime")
+        if not isinstance(now, Timestamp):
+            raise UnimplementedError(
+                "this MongoDB has no change streams", remedy="use --mode InitialSync, or make it a replica set"
+            )
+        return now
 
     async def _check_filter(self) -> None:
         """Lets the server parse the filter: it does so for a collection that is not there, too."""

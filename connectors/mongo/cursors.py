@@ -65,15 +65,15 @@ class PartitionCursor:
         """Raises CursorError for anything that `encode` did not make."""
         fields = checked_fields(encoded, KIND, VERSION)
         cursor = cls(
-            namespace=_typed(fields, "ns", str),
+            namespace=typed(fields, "ns", str),
             lower=_id_bound(fields, "lower"),
             upper=_id_bound(fields, "upper"),
-            page_documents=_typed(fields, "documents", int),
-            page_bytes=_typed(fields, "bytes", int),
-            average_bytes=_typed(fields, "average", int),
-            uuid=_typed(fields, "uuid", bytes),
-            after=_typed(fields, "after", Timestamp) if "after" in fields else None,
-            query_digest=_typed(fields, "query", bytes),
+            page_documents=typed(fields, "documents", int),
+            page_bytes=typed(fields, "bytes", int),
+            average_bytes=typed(fields, "average", int),
+            uuid=typed(fields, "uuid", bytes),
+            after=typed(fields, "after", Timestamp) if "after" in fields else None,
+            query_digest=typed(fields, "query", bytes),
         )
         if not (0 < cursor.page_documents <= MOST_PAGE_DOCUMENTS and 0 < cursor.page_bytes <= MOST_PAGE_BYTES):
             raise CursorError("a partition's cursor asks for pages of an impossible size", remedy=REMEDY)
@@ -110,7 +110,8 @@ def checked_fields(encoded: bytes, kind: str, version: int) -> RawBSONDocument:
     return fields
 
 
-def _typed(fields: RawBSONDocument, name: str, kind: type[Value]) -> Value:
+def typed(fields: RawBSONDocument, name: str, kind: type[Value]) -> Value:
+    """A field of a cursor. Raises CursorError where it is not there or of another type."""
     value = fields.get(name)
     if not isinstance(value, kind):
         raise CursorError(f"a cursor of MongoDB lacks {name!r}", remedy=REMEDY)
@@ -118,7 +119,7 @@ def _typed(fields: RawBSONDocument, name: str, kind: type[Value]) -> Value:
 
 
 def _id_bound(fields: RawBSONDocument, name: str) -> bytes:
-    return _checked_id(bytes(_typed(fields, name, RawBSONDocument).raw)) if name in fields else b""
+    return _checked_id(bytes(typed(fields, name, RawBSONDocument).raw)) if name in fields else b""
 
 
 def _checked_id(document: bytes) -> bytes:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import contextvars
 import itertools
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -228,7 +228,7 @@ class Deployment:
 
     async def documents(
         self, database: str, command: dict[str, Any], doing: str, *, seconds: float = 0
-    ) -> AsyncIterator[list[bytes]]:
+    ) -> AsyncGenerator[list[bytes], None]:
         """All batches of a command that opens a cursor."""
         cursor, batch = await self.open_cursor(database, command, doing, seconds=seconds)
         try:
@@ -238,10 +238,13 @@ class Deployment:
         finally:
             await self.close_cursor(cursor)
 
-    async def decoded(self, database: str, command: dict[str, Any], doing: str) -> AsyncIterator[list[dict[str, Any]]]:
+    async def decoded(
+        self, database: str, command: dict[str, Any], doing: str
+    ) -> AsyncGenerator[list[dict[str, Any]], None]:
         """As `documents`, decoded: for lists of names, not for data."""
-        async for batch in self.documents(database, command, doing):
-            yield [bson.decode(document, LENIENT) for document in batch]
+        async with contextlib.aclosing(self.documents(database, command, doing)) as batches:
+            async for batch in batches:
+                yield [bson.decode(document, LENIENT) for document in batch]
 
 
 def parse_batch(reply: bytes) -> Batch:

@@ -22,7 +22,7 @@ from pymongo.errors import (
     ServerSelectionTimeoutError,
 )
 
-from dsync.errors import DataError, DsyncError, EndpointError, GapError, NotFoundError, TransientError
+from dsync.errors import CursorError, DataError, DsyncError, EndpointError, GapError, NotFoundError, TransientError
 
 UNAUTHORIZED = frozenset({11, 13, 18, 31, 33, 8000})
 # The server's own class of retryable errors, what a fail-over or a lack of time brings, and throttling of compatible services.
@@ -62,11 +62,18 @@ HISTORY_LOST = frozenset({136, 280, 286})
 RETRYABLE_LABELS = ("RetryableWriteError", "TransientTransactionError", "ResumableChangeStreamError")
 # The endpoint, not the data: no room, no such write concern, a parameter or a version that lacks something.
 ENDPOINT = frozenset({59, 72, 79, 100, 115, 148, 223, 303, 323, 14031, 40324})
+# A resume token that is none, or of another stream.
+FOREIGN_TOKEN = frozenset({260, 40647, 40649, 50795, 50811})
 NAMESPACE_NOT_FOUND = 26
+EVENT_TOO_LARGE = 10334
 DUPLICATE_KEY = 11000
 
 LOST_CURSOR = frozenset({43, 175, 237})
 MESSAGE_CHARACTERS = 200
+
+
+class EventTooLargeError(DataError):
+    """A change event is larger than the server can send."""
 
 
 @contextlib.contextmanager
@@ -113,6 +120,10 @@ def from_code(code: int, details: Mapping[str, Any], doing: str, *, retryable: b
         return EndpointError(message, remedy="check the user, its password, authSource and its roles")
     if retryable or code in RETRYABLE:
         return TransientError(message)
+    if code in FOREIGN_TOKEN:
+        return CursorError(message, remedy="plan again with --restart")
+    if code == EVENT_TOO_LARGE:
+        return EventTooLargeError(message)
     if code == NAMESPACE_NOT_FOUND:
         return NotFoundError(message)
     return EndpointError(message) if code in ENDPOINT else DataError(message)

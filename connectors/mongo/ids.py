@@ -1,18 +1,14 @@
-"""When two `_id`s are one: by type and value, as the server's unique index sees it; and how an id is shown."""
+"""How an `_id` is shown in messages."""
 
 from __future__ import annotations
 
-import math
 import struct
-from collections.abc import Hashable
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 
 from bson.decimal128 import Decimal128
 
 from dsync.codec import raw
 
-NUMBERS = frozenset({raw.DOUBLE, raw.INT32, raw.INT64, raw.DECIMAL128})
 STRINGS = frozenset({raw.STRING, raw.SYMBOL})
 NAMES = {
     raw.DOUBLE: "double",
@@ -40,28 +36,6 @@ NAMES = {
 SHOWN_CHARACTERS = 60
 
 
-def key(kind: int, value: bytes) -> Hashable:
-    """Equal for ids that the server takes for one: 1, 1.0 and Int64(1) are; int64 5 and a date of 5 ms are not."""
-    if kind in NUMBERS:
-        return "number", number(kind, value)
-    if kind in STRINGS:
-        return "string", value
-    if kind in {raw.DOCUMENT, raw.ARRAY}:
-        return kind, tuple((name, key(of, value[start:end])) for of, name, start, end in raw.elements(value))
-    return kind, value
-
-
-def number(kind: int, value: bytes) -> Hashable:
-    """A number that compares with Python's as the server compares; every NaN is one."""
-    if kind == raw.DOUBLE:
-        double: float = struct.unpack("<d", value)[0]
-        return "NaN" if math.isnan(double) else double
-    if kind == raw.DECIMAL128:
-        decimal: Decimal = Decimal128.from_bid(value).to_decimal()
-        return "NaN" if decimal.is_nan() else decimal
-    return int.from_bytes(value, "little", signed=True)
-
-
 def show(kind: int, value: bytes) -> str:
     """An id for a message: its type, and its value where that is short and one thing."""
     name = NAMES.get(kind, f"type {kind}")
@@ -70,8 +44,12 @@ def show(kind: int, value: bytes) -> str:
 
 
 def _value_text(kind: int, value: bytes) -> str:
-    if kind in NUMBERS:
-        return str(number(kind, value))
+    if kind == raw.DOUBLE:
+        return str(struct.unpack("<d", value)[0])
+    if kind == raw.DECIMAL128:
+        return str(Decimal128.from_bid(value))
+    if kind in {raw.INT32, raw.INT64}:
+        return str(int.from_bytes(value, "little", signed=True))
     if kind in STRINGS:
         return repr(value[4:-1].decode(errors="replace"))
     if kind == raw.OBJECT_ID:

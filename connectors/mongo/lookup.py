@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from connectors.mongo import ids
+from bson.timestamp import Timestamp
+
 from connectors.mongo.deployment import Deployment, Encoded
 from dsync.codec import raw
 
@@ -22,15 +23,21 @@ async def by_ids(
     filter_: bytes = b"",
     *,
     only_id: bool = False,
+    after: Timestamp | None = None,
 ) -> list[bytes]:
-    """The documents with these ids that pass the filter, in the order asked; empty bytes where there is none."""
+    """The documents with these ids that pass the filter, in the order asked; empty bytes where there is none.
+
+    `after`: a time that the answer has to include.
+    """
     found: dict[Any, bytes] = {}
     for chunk in _chunks([each for each in wanted if _can_be(*each)]):
         command = _find(namespace[1], chunk, filter_, only_id)
+        if after is not None:
+            command["readConcern"]["afterClusterTime"] = after
         doing = f"reading {'.'.join(namespace)!r} by _id"
         async for documents in deployment.documents(namespace[0], command, doing):
-            found |= {ids.key(*raw.id_of(document)): document for document in documents}
-    return [found.get(ids.key(*each), b"") for each in wanted]
+            found |= {raw.id_key(*raw.id_of(document)): document for document in documents}
+    return [found.get(raw.id_key(*each), b"") for each in wanted]
 
 
 def _can_be(kind: int, value: bytes) -> bool:

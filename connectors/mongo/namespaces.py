@@ -66,6 +66,13 @@ class Selection:
         found = {candidate.partition(".")[0] for name in self.names for candidate in self.candidates(name)}
         return tuple(sorted(found))
 
+    def by_database(self) -> list[Selection]:
+        """The same in parts of one database each, as far as it names any."""
+        parts: dict[str, list[str]] = {}
+        for name in self.names:
+            parts.setdefault(self.candidates(name)[0].partition(".")[0], []).append(name)
+        return [Selection(tuple(names), self.database) for names in parts.values()] or [self]
+
 
 def _below(namespace: str, name: str) -> bool:
     return namespace == name or namespace.startswith(f"{name}.")

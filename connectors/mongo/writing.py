@@ -39,7 +39,7 @@ class Writer:
         """
         collection = CollectionWriter(self._deployment, database, name)
         check_framing(documents, collection.namespace)
-        for batch in chunks(documents, self._batch_documents):
+        for batch in chunks(documents, self._batch_documents, len):
             if self._keep_existing:
                 await self._insert_missing(collection, batch)
             elif partition in self._replacing:

@@ -176,7 +176,7 @@ async def test_documents_of_any_size_and_number_are_split_into_commands(
     for _ in range(2):
         await write(few, "small", small)
     assert stored(mongo, database, "small") == sorted(small)
-    assert [len(chunk) for chunk in collection.chunks(small, 400)] == [400, 400, 200]
+    assert [len(chunk) for chunk in collection.chunks(small, 400, len)] == [400, 400, 200]
 
 
 @pytest.mark.parametrize("kind", ["insert", "replace"])

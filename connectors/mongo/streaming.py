@@ -1,0 +1,305 @@
+"""Follows a change stream: events in, updates with whole documents out, and a position that goes with them.
+
+Documents of updates are looked up by `_id`, many at a time, as they are now: every later change has an event of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import re
+from collections.abc import AsyncGenerator, Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from google.protobuf.timestamp_pb2 import Timestamp as Moment
+
+from connectors.mongo import errors, events, lookup
+from connectors.mongo.cursors import REMEDY
+from connectors.mongo.deployment import Batch, Cursor, Deployment, Encoded
+from connectors.mongo.events import Event
+from connectors.mongo.positions import Position, token_seconds
+from dsync import wire
+from dsync.codec import raw
+from dsync.errors import CursorError, DataError, GapError, TransientError
+
+LOG = logging.getLogger(__name__)
+
+# What is looked up and sent together at most; documents of updates count as much as those of their collection had so far, and
+# much while that is not known.
+SEGMENT_EVENTS = 1000
+SEGMENT_BYTES = 8 << 20
+FIRST_DOCUMENT_BYTES = 1 << 20
+REMEMBERED_COLLECTIONS = 1000
+TYPES = {
+    events.INSERT: wire.INSERT,
+    events.UPDATE: wire.UPDATE,
+    events.REPLACE: wire.UPDATE,
+    events.DELETE: wire.DELETE,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class StreamRule:
+    """What the options say about streams. `query` is the filter's BSON, empty for none."""
+
+    query: bytes = b""
+    wait_seconds: float = 1.0
+    full_key: bool = False
+    ddl: Literal["fail", "ignore"] = "fail"
+
+
+@dataclass(slots=True)
+class Segment:
+    """Events of documents, and the event that ended them where it is another."""
+
+    events: list[Event] = field(default_factory=list)
+    end: Event | None = None
+
+
+class ChangeStream:
+    """One change stream, from a position on."""
+
+    def __init__(self, deployment: Deployment, position: Position, rule: StreamRule) -> None:
+        self._deployment = deployment
+        self._rule = rule
+        # Everything before it was handed out.
+        self._position = position
+        self._sends_documents = not rule.query
+        self._average_bytes: dict[str, float] = {}
+
+    async def answers(self) -> AsyncGenerator[wire.StreamUpdatesResponse, None]:
+        """Updates, for ever; while there are none, positions. Raises GapError where going on would lose changes.
+
+        An answer without updates says that there was nothing more, and its time up to when.
+        """
+        async with contextlib.aclosing(self._batches()) as batches:
+            async for batch in batches:
+                for segment in self._segments(batch):
+                    for answer in await self._updates_of(segment):
+                        yield answer
+                    if segment.end is not None:
+                        self._judge(segment.end)
+                        self._position = self._position.after(segment.end.token)
+                if batch.resume_token:
+                    self._position = self._position.after(batch.resume_token)
+                if not batch.documents:
+                    yield self._answer(time=token_seconds(batch.resume_token))
+
+    async def counts(self) -> AsyncGenerator[wire.StreamLSNResponse, None]:
+        """How many updates there are, for ever."""
+        count = 0
+        self._sends_documents = False
+        async with contextlib.aclosing(self._batches()) as batches:
+            async for batch in batches:
+                for event in map(events.parse, batch.documents):
+                    count += event.kind in TYPES and self._position.covers(event.namespace)
+                self._position = self._position.after(batch.resume_token)
+                yield wire.StreamLSNResponse(lsn=count, next_cursor=self._position.encode())
+
+    async def _batches(self) -> AsyncGenerator[Batch, None]:
+        """What the server sends, over as many cursors as it takes."""
+        while True:
+            try:
+                async with contextlib.aclosing(self._cursor_batches()) as batches:
+                    async for batch in batches:
+                        yield batch
+            except errors.EventTooLargeError:
+                if not self._sends_documents:
+                    raise
+                LOG.info("a change event is too large to be sent; documents are looked up from here on")
+                self._sends_documents = False
+            # An invalidation ended the cursor; the position stands after it.
+
+    async def _cursor_batches(self) -> AsyncGenerator[Batch, None]:
+        database, command = self._command()
+        doing = f"following the changes of {self._shown!r}"
+        try:
+            # Its batch is empty, as asked: the server may take long to find the first event.
+            cursor, batch = await self._deployment.open_cursor(database, command, doing)
+        except DataError as error:
+            raise CursorError(error.message, remedy=REMEDY) if self._position.token else error from None
+        try:
+            while cursor.id:
+                batch = await self._more(cursor, doing)
+                yield batch
+            self._check_ended(batch, doing)
+        finally:
+            await self._deployment.close_cursor(cursor)
+
+    async def _more(self, cursor: Cursor, doing: str) -> Batch:
+        wait = self._rule.wait_seconds
+        options = {"maxTimeMS": max(1, int(wait * 1000)), "batchSize": SEGMENT_EVENTS}
+        seconds = wait + self._deployment.timeouts.operation_seconds
+        return await self._deployment.get_more(cursor, options, doing, seconds=seconds)
+
+    def _check_ended(self, batch: Batch, doing: str) -> None:
+        last = events.parse(batch.documents[-1]).kind if batch.documents else ""
+        if last != events.INVALIDATE:
+            raise TransientError(f"{doing}: the server ended the stream")
+
+    @property
+    def _shown(self) -> str:
+        position = self._position
+        return position.namespace or ", ".join(position.names) or position.database or "all databases"
+
+    def _command(self) -> tuple[str, dict[str, Any]]:
+        """Where to watch, and the command: one collection, one database, or all."""
+        position, databases = self._position, self._position.selection.databases
+        change_stream: dict[str, Any] = {}
+        if position.token:
+            change_stream["startAfter"] = Encoded(position.token)
+        elif position.start is not None:
+            change_stream["startAtOperationTime"] = position.start
+        target: str | int = 1
+        if position.namespace:
+            database, _, target = position.namespace.partition(".")
+        elif len(databases) == 1:
+            database = databases[0]
+        else:
+            database = "admin"
+            change_stream["allChangesForCluster"] = True
+        fields = [*events.FIELDS, *(["fullDocument"] if self._sends_documents else [])]
+        pipeline = [{"$changeStream": change_stream}, *self._match(), {"$project": dict.fromkeys(fields, 1)}]
+        cursor = {"batchSize": 0}
+        return database, {
+            "aggregate": target,
+            "pipeline": pipeline,
+            "cursor": cursor,
+            "readConcern": {"level": "majority"},
+        }
+
+    def _match(self) -> list[dict[str, Any]]:
+        """Keeps the server from sending other collections' changes; events of other kinds are judged here."""
+        selection = self._position.selection
+        if self._position.namespace or not selection.names:
+            return []
+        candidates = (candidate for name in selection.names for candidate in selection.candidates(name))
+        covered = [_namespace_match(candidate) for candidate in candidates]
+        return [{"$match": {"$or": [{"operationType": {"$nin": list(events.DATA)}}, *covered]}}]
+
+    def _judge(self, event: Event) -> None:
+        """Raises GapError for an event that changes what is there in a way that updates cannot tell."""
+        if event.kind in {events.DROP_DATABASE, events.INVALIDATE}:
+            # The drops of the collections came before.
+            return
+        if event.kind not in {events.DROP, events.RENAME}:
+            raise GapError(
+                f"{event.namespace!r}: the change event {event.kind!r} is not understood",
+                remedy="copy again with --restart",
+            )
+        touched = [name for name in (event.namespace, event.renamed_to) if name and self._position.covers(name)]
+        if not touched or self._rule.ddl == "ignore":
+            return
+        what = f"renamed to {event.renamed_to!r}" if event.kind == events.RENAME else "dropped"
+        raise GapError(
+            f"{event.namespace!r} was {what} at the source",
+            remedy="go on with --ddl ignore, which leaves the destination's documents as they are, or --restart the copy",
+        )
+
+    def _segments(self, batch: Batch) -> Iterator[Segment]:
+        """The covered events in runs that are looked up and sent together; what is no data ends a run."""
+        segment, size = Segment(), 0.0
+        for event in map(events.parse, batch.documents):
+            if event.kind not in TYPES:
+                segment.end = event
+            elif self._position.covers(event.namespace):
+                segment.events.append(event)
+                size += self._expected_bytes(event)
+            if segment.end is not None or len(segment.events) >= SEGMENT_EVENTS or size >= SEGMENT_BYTES:
+                yield segment
+                segment, size = Segment(), 0.0
+        yield segment
+
+    def _expected_bytes(self, event: Event) -> float:
+        if event.kind == events.DELETE:
+            return len(event.key)
+        if event.document:
+            self._learn_size(event.namespace, [event.document])
+            return len(event.document)
+        return self._average_bytes.get(event.namespace, FIRST_DOCUMENT_BYTES)
+
+    async def _updates_of(self, segment: Segment) -> list[wire.StreamUpdatesResponse]:
+        """An answer a namespace; only the last one's position is after the segment."""
+        if not segment.events:
+            return []
+        by_namespace: dict[str, list[Event]] = {}
+        for event in self._newest(segment.events):
+            by_namespace.setdefault(event.namespace, []).append(event)
+        made = [(name, await self._updates(name, found)) for name, found in by_namespace.items()]
+        answers = [self._answer(name, updates) for name, updates in made[:-1]]
+        last = segment.events[-1]
+        self._position = self._position.after(last.token)
+        name, updates = made[-1]
+        return [*answers, self._answer(name, updates, last.time.time if last.time else 0)]
+
+    def _newest(self, segment: Iterable[Event]) -> list[Event]:
+        """The last event of each document: with whole documents, it is all that counts."""
+        newest: dict[Hashable, Event] = {}
+        for event in segment:
+            key = (event.namespace, *(raw.id_key(part.type, part.data) for part in self._id(event)))
+            newest.pop(key, None)
+            newest[key] = event
+        return list(newest.values())
+
+    async def _updates(self, namespace: str, found: Sequence[Event]) -> list[wire.Update]:
+        missing = [event for event in found if event.kind != events.DELETE and not self._has_document(event)]
+        database, _, name = namespace.partition(".")
+        documents = await lookup.by_ids(
+            self._deployment,
+            (database, name),
+            [raw.id_of(event.key) for event in missing],
+            self._rule.query,
+            after=found[-1].time,
+        )
+        self._learn_size(namespace, documents)
+        looked_up = dict(zip((event.token for event in missing), documents, strict=True))
+        updates = (self._update(event, looked_up.get(event.token, event.document)) for event in found)
+        return [update for update in updates if update is not None]
+
+    def _has_document(self, event: Event) -> bool:
+        return bool(event.document) and event.kind in {events.INSERT, events.REPLACE}
+
+    def _update(self, event: Event, document: bytes) -> wire.Update | None:
+        """None where the document is gone: a later event says what became of it."""
+        if event.kind == events.DELETE:
+            return wire.Update(id=self._id(event), type=wire.DELETE)
+        if document:
+            return wire.Update(id=self._id(event), type=TYPES[event.kind], data=document)
+        # With a filter, the document may be there and no longer match.
+        left = self._rule.query and event.kind != events.INSERT
+        return wire.Update(id=self._id(event), type=wire.DELETE) if left else None
+
+    def _id(self, event: Event) -> list[wire.BsonValue]:
+        if not self._rule.full_key:
+            kind, value = raw.id_of(event.key)
+            return [wire.BsonValue(data=value, type=kind, name="_id")]
+        parts = raw.elements(event.key)
+        return [wire.BsonValue(data=event.key[at:end], type=kind, name=name.decode()) for kind, name, at, end in parts]
+
+    def _learn_size(self, namespace: str, documents: Sequence[bytes]) -> None:
+        sizes = [len(document) for document in documents if document]
+        if not sizes:
+            return
+        if len(self._average_bytes) >= REMEMBERED_COLLECTIONS:
+            self._average_bytes.clear()
+        average = sum(sizes) / len(sizes)
+        self._average_bytes[namespace] = max(average, (self._average_bytes.get(namespace, average) + average) / 2)
+
+    def _answer(
+        self, namespace: str = "", updates: Sequence[wire.Update] = (), time: int = 0
+    ) -> wire.StreamUpdatesResponse:
+        return wire.StreamUpdatesResponse(
+            namespace=namespace,
+            updates=updates,
+            next_cursor=self._position.encode(),
+            time=Moment(seconds=time) if time else None,
+        )
+
+
+def _namespace_match(name: str) -> dict[str, Any]:
+    database, dot, collection = name.partition(".")
+    if not dot:
+        return {"ns.db": database}
+    below = {"$regex": f"^{re.escape(collection)}\\."}
+    return {"ns.db": database, "$or": [{"ns.coll": collection}, {"ns.coll": below}]}
