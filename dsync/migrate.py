@@ -29,6 +29,7 @@ from dsync.wire.gen.dsync.v1.flow_pb2 import Position
 from dsync.workers.here import Here
 from dsync.workers.process import Process
 from dsync.workers.team import Team
+from dsync.wrap.retry import Retry
 
 logger = logging.getLogger(__name__)
 
@@ -108,8 +109,8 @@ class Run:
         """The state and both ends, open."""
         async with (
             open_state(self.settings.metadata) as self.state,
-            _connector(self.source_end) as self.source,
-            _connector(self.destination_end) as self.sink,
+            Retry(_connector(self.source_end), self.settings.retry_for) as self.source,
+            Retry(_connector(self.destination_end), self.settings.retry_for) as self.sink,
         ):
             yield
 

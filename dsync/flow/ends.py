@@ -27,9 +27,8 @@ class Wrapping:
     dead_letters: str = ""
 
 
-def wrap_source(connector: Connector, wrapping: Wrapping) -> Connector:
-    """The source as the steps see it."""
-    source: Connector = Retry(connector, wrapping.retry_for)
+def wrap_source(source: Connector, wrapping: Wrapping) -> Connector:
+    """The source as the steps see it, around one that tries again."""
     if wrapping.native != wrapping.type:
         from dsync.wrap.convert import Convert
 
@@ -37,9 +36,8 @@ def wrap_source(connector: Connector, wrapping: Wrapping) -> Connector:
     return source
 
 
-def wrap_sink(connector: Connector, wrapping: Wrapping) -> Connector:
-    """The sink as the steps see it."""
-    sink: Connector = Retry(connector, wrapping.retry_for)
+def wrap_sink(sink: Connector, wrapping: Wrapping) -> Connector:
+    """The sink as the steps see it, around one that tries again."""
     if wrapping.dead_letters:
         from dsync.wrap.setaside import DeadLetters, SetAside
 
@@ -81,4 +79,6 @@ class Assignment:
     async def opened(self) -> AsyncIterator[tuple[Connector, Connector]]:
         """Source and sink, open and wrapped."""
         async with self.source.create() as source, self.destination.create() as destination:
-            yield wrap_source(source, self.wrapping), wrap_sink(destination, self.wrapping)
+            wrapping = self.wrapping
+            reader, writer = Retry(source, wrapping.retry_for), Retry(destination, wrapping.retry_for)
+            yield wrap_source(reader, wrapping), wrap_sink(writer, wrapping)
