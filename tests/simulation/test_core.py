@@ -44,8 +44,8 @@ async def history(seed: int) -> list[str]:
 
 
 async def write_on(world: World) -> None:
-    for _ in range(world.chance.randint(0, 60)):
-        await asyncio.sleep(world.chance.random() * 0.1)
+    for _ in range(world.chance.randint(0, 24)):
+        await asyncio.sleep(world.chance.random() * 0.2)
         world.change()
 
 
