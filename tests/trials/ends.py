@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import random
 import shutil
 from collections.abc import Iterator
@@ -105,13 +106,16 @@ class Files:
                 path.write_text("".join(json_util.dumps(bson.decode(d), json_options=LIBERAL) + "\n" for d in found))
 
     def words(self) -> list[str]:
-        return [f"{self.folder}/", "--format", self.format]
+        return [f"{self.folder}/", "--format", self.format, *(["--types", "ejson"] if self.format == "csv" else [])]
 
     def read(self) -> Iterator[oracle.Placed]:
         if self.format == "bson":
             yield from oracle.bson_side(self.folder)
             return
         for path in sorted(self.folder.rglob(f"*.{self.format}")):
+            if self.format == "csv":
+                yield from ((path.stem, document) for document in from_cells(path))
+                continue
             for line in path.read_text().splitlines():
                 yield path.stem, from_text(line)
 
@@ -168,13 +172,35 @@ class S3:
         client.delete_bucket(Bucket=self.bucket)
 
 
+def database_of(end: End) -> str:
+    """The database of an end; empty where it has none."""
+    return end.name if isinstance(end, Mongo) else ""
+
+
 def from_text(line: str) -> bytes:
     """A document of Extended JSON as the driver's own reader understands it."""
     return bson.encode(json_util.loads(line, json_options=LIBERAL))
 
 
+def from_cells(path: Path) -> Iterator[bytes]:
+    """Documents of a CSV whose cells are text, Extended JSON, nothing for a missing value, or `\\N` for null."""
+    with path.open(newline="") as file:
+        for row in csv.DictReader(file, strict=True):
+            yield bson.encode({name: from_cell(cell) for name, cell in row.items() if cell})
+
+
+def from_cell(cell: str) -> Any:
+    """A value as `--types ejson` writes it."""
+    if cell == "\\N":
+        return None
+    try:
+        return json_util.loads(cell, json_options=LIBERAL)
+    except ValueError:
+        return cell
+
+
 def make(kind: str, name: str, folder: Path, mongo_uri: str, s3_endpoint: str) -> End:
-    """An end of a kind: mongo, bson, jsonl or s3."""
+    """An end of a kind: mongo, bson, jsonl, csv (only to be written) or s3."""
     if kind == "mongo":
         return Mongo(mongo_uri, name)
     if kind == "s3":

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.trials.kills import PAIRS, Servers, trial
+from tests.trials.kills import PAIRS, trial
+from tests.trials.program import Servers
 
 
 @pytest.fixture(scope="module")
