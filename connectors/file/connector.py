@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
 from connectors.file import kinds
+from connectors.file.failures import os_errors_mapped
 from connectors.file.settings import Settings, parse
 from connectors.file.sink import FileSink
 from connectors.file.source import FileSource
@@ -38,7 +40,7 @@ class FileConnector(Connector):
         # Text without an identity cannot become BSON here: the source has to make ids, as it knows the lines.
         sink_types = (wire.BSON, wire.JSON_ID) if in_bson else _TEXT_FIRST
         return wire.GetInfoResponse(
-            id=f"file:{self._settings.path}",
+            id="file:" + os.fsencode(self._settings.path).decode(errors="backslashreplace"),
             db_type="file",
             version="1",
             capabilities=wire.Capabilities(
@@ -55,24 +57,29 @@ class FileConnector(Connector):
         self, request: wire.GetNamespaceMetadataRequest
     ) -> wire.GetNamespaceMetadataResponse:
         """Whether there is a file of the namespace, and whose it is; documents are known of what this connector wrote."""
-        return await self._sink.metadata(request.namespace)
+        with os_errors_mapped(self._settings.typed):
+            return await self._sink.metadata(request.namespace)
 
     async def GeneratePlan(self, request: wire.GeneratePlanRequest) -> wire.GeneratePlanResponse:
         """Files, and the parts of large ones."""
-        return await self._source.plan(request)
+        with os_errors_mapped(self._settings.typed):
+            return await self._source.plan(request)
 
     async def ListData(self, request: wire.ListDataRequest) -> wire.ListDataResponse:
         """A page of a file."""
-        return await self._source.page(request)
+        with os_errors_mapped(self._settings.typed):
+            return await self._source.page(request)
 
     async def WriteData(self, request: wire.WriteDataRequest) -> wire.WriteDataResponse:
         """Stages a batch, durably; one without a write id is published at once."""
-        await self._sink.write(request)
+        with os_errors_mapped(self._settings.typed):
+            await self._sink.write(request)
         return wire.WriteDataResponse()
 
     async def FinishNamespace(self, request: wire.FinishNamespaceRequest) -> wire.FinishNamespaceResponse:
         """Puts the namespace's file in place."""
-        await self._sink.finish(request)
+        with os_errors_mapped(self._settings.typed):
+            await self._sink.finish(request)
         return wire.FinishNamespaceResponse()
 
 

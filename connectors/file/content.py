@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator
 from typing import Protocol
@@ -58,14 +59,14 @@ class Stream:
     """
 
     def __init__(self, descriptor: int, kind: str, name: str) -> None:
-        self._descriptor = os.dup(descriptor)
+        self._file = io.FileIO(os.dup(descriptor))
         self._kind = kind
         self._name = name
         self._rewind()
 
     def close(self) -> None:
         """Lets go of the descriptor."""
-        os.close(self._descriptor)
+        self._file.close()
 
     def _rewind(self) -> None:
         self._buffer = bytearray()
@@ -75,7 +76,7 @@ class Stream:
     def _decompressed(self) -> Iterator[bytes]:
         decompressor = compression.decompressor(self._kind, self._name)
         at = 0
-        while data := os.pread(self._descriptor, READ_BYTES, at):
+        while data := os.pread(self._file.fileno(), READ_BYTES, at):
             at += len(data)
             yield from decompressor.decompress(data)
         decompressor.finish()

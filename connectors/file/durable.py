@@ -12,6 +12,8 @@ from pathlib import Path
 COPY_BYTES = 1 << 20
 # What a file system or kernel answers that cannot copy between files by itself.
 _NO_COPY = frozenset({errno.ENOSYS, errno.EXDEV, errno.EINVAL, errno.EOPNOTSUPP, errno.EPERM})
+# What a file system answers that has no second names for a file.
+_NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 TEMPORARY = ".tmp"
 
 
@@ -19,7 +21,7 @@ def write_file(path: Path, pieces: Sequence[bytes], folder: Path | None = None) 
     """Puts a file in place, whole and durable, over what was there; until then it is in `folder`, or beside."""
     with written_beside(folder / path.name if folder else path) as (descriptor, temporary):
         write_all(descriptor, pieces)
-        os.fdatasync(descriptor)
+        sync(descriptor)
         temporary.replace(path)
     sync_folder(path.parent)
 
@@ -28,11 +30,30 @@ def create_file(path: Path, pieces: Sequence[bytes], folder: Path) -> bool:
     """Puts a file in place if there is none, whole and durable; until then it is in `folder`. Whether it did."""
     with written_beside(folder / path.name) as (descriptor, temporary):
         write_all(descriptor, pieces)
-        os.fdatasync(descriptor)
+        sync(descriptor)
         try:
             path.hardlink_to(temporary)
         except FileExistsError:
             return False
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            return _create_in_place(path, pieces)
+    sync_folder(path.parent)
+    return True
+
+
+def _create_in_place(path: Path, pieces: Sequence[bytes]) -> bool:
+    """The same on a file system without links, where a crash may leave half of the file."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    except FileExistsError:
+        return False
+    try:
+        write_all(descriptor, pieces)
+        sync(descriptor)
+    finally:
+        os.close(descriptor)
     sync_folder(path.parent)
     return True
 
@@ -79,13 +100,18 @@ def copy_range(source: int, offset: int, size: int, out: int) -> None:
 
 def make_folders(path: Path) -> None:
     """Makes a folder and those above it, durably; those that exist stay as they are."""
-    missing = []
     while not path.is_dir():
-        missing.append(path)
-        path = path.parent
-    for folder in reversed(missing):
-        folder.mkdir(exist_ok=True)
-        sync_folder(folder.parent)
+        # Somebody may be removing empty folders at the same time.
+        with contextlib.suppress(FileNotFoundError):
+            if not path.parent.is_dir():
+                make_folders(path.parent)
+            path.mkdir(exist_ok=True)
+            sync_folder(path.parent)
+
+
+def sync(descriptor: int) -> None:
+    """Makes durable what was written to a file."""
+    getattr(os, "fdatasync", os.fsync)(descriptor)  # macOS has fsync alone
 
 
 def sync_folder(path: Path) -> None:

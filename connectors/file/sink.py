@@ -13,6 +13,7 @@ import fcntl
 import logging
 import os
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -51,8 +52,7 @@ class FileSink:
 
     async def metadata(self, namespace: str) -> wire.GetNamespaceMetadataResponse:
         """What is known of a namespace's file."""
-        with self._errors_mapped():
-            return await asyncio.to_thread(self._metadata, target_of(self._settings, namespace))
+        return await asyncio.to_thread(self._metadata, target_of(self._settings, namespace))
 
     async def write(self, request: wire.WriteDataRequest) -> None:
         """Stages a batch; one without a write id becomes part of the file at once."""
@@ -60,29 +60,20 @@ class FileSink:
             raise UsageError(f"files cannot hold data type {request.type}")
         target = target_of(self._settings, request.namespace)
         layout = layout_of(target.kind, self._settings)
-        with self._errors_mapped():
-            if request.write_id:
-                write_id = staging.parse_write_id(request.write_id, request.namespace)
-                await asyncio.to_thread(self._stage, target, layout, write_id, request)
-            else:
-                async with self._direct:
-                    await asyncio.to_thread(self._append, target, layout, request)
+        if request.write_id:
+            write_id = staging.parse_write_id(request.write_id, request.namespace)
+            await asyncio.to_thread(self._stage, target, layout, write_id, request)
+        else:
+            async with self._direct:
+                await asyncio.to_thread(self._append, target, layout, request)
 
     async def finish(self, request: wire.FinishNamespaceRequest) -> None:
         """Puts the file of these batches in place and removes all others of the flow."""
         target = target_of(self._settings, request.namespace)
         layout = layout_of(target.kind, self._settings)
         parts = [(part.partition, part.count) for part in request.parts]
-        with self._errors_mapped():
-            await asyncio.to_thread(self._finish, target, layout, request.flow, parts)
+        await asyncio.to_thread(self._finish, target, layout, request.flow, parts)
         self._begun.discard(target.staging(request.flow))
-
-    @contextlib.contextmanager
-    def _errors_mapped(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise tree.endpoint_error(error, self._settings.typed) from error
 
     def _metadata(self, target: Target) -> wire.GetNamespaceMetadataResponse:
         target = self._elsewhere(target)
@@ -160,8 +151,11 @@ class FileSink:
         """Puts a finished file in place; before and after, the marker knows what is there."""
         durable.make_folders(target.file.parent)
         target.check_place()
+        status = _status(target.file)
+        if status:  # whoever could not read the old file cannot read the new one
+            temporary.chmod(stat.S_IMODE(status.st_mode))
         known = marker.create(target.marker, Marker(target.namespace), temporary.parent)
-        known = replace(known, namespace=target.namespace).publishing(published, _status(target.file))
+        known = replace(known, namespace=target.namespace).publishing(published, status)
         marker.write(target.marker, known, temporary.parent)
         temporary.replace(target.file)
         durable.sync_folder(target.file.parent)

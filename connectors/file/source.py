@@ -17,7 +17,7 @@ from dsync import codec, wire
 from dsync.errors import CursorError, DataError, NotFoundError, UsageError
 
 # Caches; cursors do without: chunks that have further pages, headers, and streams with their decompressors.
-KEPT_CHUNKS = 64
+KEPT_CHUNKS = 32
 KEPT_FORMATS = 64
 KEPT_STREAMS = 32
 # How many names an error lists.

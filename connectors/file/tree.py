@@ -12,6 +12,7 @@ from pathlib import Path
 
 from connectors.file import kinds
 from connectors.file.cursors import Identity
+from connectors.file.failures import of_os_error
 from connectors.file.settings import Settings
 from dsync.codec import paths
 from dsync.errors import CursorError, EndpointError, UsageError
@@ -68,7 +69,7 @@ def list_files(settings: Settings, *, may_be_empty: bool = False) -> Listing:
         for relative, entry in _walk(root, listing):
             _add(settings, listing, relative, entry)
     except OSError as error:
-        raise endpoint_error(error, settings.typed) from error
+        raise of_os_error(error, settings.typed) from error
     listing.entries.sort(key=lambda each: each.path)
     _leave_out_dump_files(listing)
     if not listing.entries and not may_be_empty:
@@ -96,13 +97,6 @@ def readable(listing: Listing, settings: Settings) -> list[Entry]:
     return list(by_namespace.values())
 
 
-def endpoint_error(error: OSError, path: str) -> EndpointError:
-    """What a failed call of the file system means to a person."""
-    where = error.filename if isinstance(error.filename, str) else path
-    reason = (error.strerror or type(error).__name__).lower()
-    return EndpointError(f"{where!r} cannot be used: {reason}")
-
-
 @contextlib.contextmanager
 def opened(root: str, relative: str) -> Iterator[int]:
     """A descriptor of a regular file under the root, whose path may hold no link (the listing has resolved those).
@@ -116,7 +110,7 @@ def opened(root: str, relative: str) -> Iterator[int]:
             raise CursorError(
                 f"{str(Path(root, relative))!r} is no longer there", remedy="copy it again with --restart"
             ) from error
-        raise endpoint_error(error, str(Path(root, relative)) if relative else root) from error
+        raise of_os_error(error, str(Path(root, relative)) if relative else root) from error
     try:
         yield descriptor
     finally:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -171,3 +173,34 @@ async def test_an_error_of_the_disk_is_no_success(tmp_path: Path, monkeypatch: p
         await connector.FinishNamespace(finish("people", p0=2))
     assert await read(tmp_path) == {"people": [*NEW[0], *NEW[1]]}
     assert len(files(tmp_path)) == 2
+
+
+async def test_namespaces_of_a_flow_begin_and_end_side_by_side(tmp_path: Path) -> None:
+    async def copy(namespace: str) -> None:
+        async with FileConnector(f"{tmp_path}/", {}) as connector:
+            for _ in range(3):
+                await connector.WriteData(batch(namespace, 0, NEW[0], wire.EXTENDED_JSON))
+                await connector.FinishNamespace(finish(namespace, p0=1))
+
+    await asyncio.gather(*(copy(f"n{number}") for number in range(8)))
+    assert await read(tmp_path) == {f"n{number}": NEW[0] for number in range(8)}
+    assert len(files(tmp_path)) == 16
+
+
+async def test_a_file_system_without_links_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object, **options: object) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    monkeypatch.setattr(os, "copy_file_range", refuse)
+    await write(f"{tmp_path}/", "people", NEW)
+    await write(f"{tmp_path}/", "people", NEW)
+    assert await read(tmp_path) == {"people": [*NEW[0], *NEW[1]]}
+    assert (await metadata(f"{tmp_path}/", "people")).flow == FLOW
+
+
+async def test_a_file_keeps_its_permissions(tmp_path: Path) -> None:
+    path = tmp_path / "people.jsonl"
+    path.touch(0o600)
+    await write(path, "people", NEW)
+    assert path.stat().st_mode & 0o777 == 0o600
