@@ -69,8 +69,8 @@ def _count(name: str, default: int, least: int, text: str, most: int | None = No
     )
 
 
-# The place in time of pages and ticks changes no document.
-TUNING = frozenset({"sleep", "jitter", "stream_tick", "update_duration"})
+# When pages and ticks come, and how large they are, changes no document.
+TUNING = frozenset({"sleep", "jitter", "stream_tick", "update_duration", "batch_size", "update_batch_size"})
 
 RANDOM = ConnectorSpec(
     name="random",

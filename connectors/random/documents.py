@@ -105,7 +105,7 @@ ODD: tuple[Callable[[int], Any], ...] = (
     lambda number: {},
     lambda number: [number % 7, str(number % 7), None, {"deep": [[number % 3]]}],
     lambda number: Binary(b"%d" % number, 128),
-    lambda number: Decimal128("NaN"),
-    lambda number: float("inf"),
+    lambda number: PRICES[number % len(PRICES)],
+    lambda number: -number / 7,
     lambda number: 'quotes ", commas, tabs\tand\nlines',
 )

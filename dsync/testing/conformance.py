@@ -11,7 +11,7 @@ a reason. Each test runs on the connector itself and through a gRPC server and c
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import pytest
@@ -36,6 +36,8 @@ class ConnectorConformance(InfoTests, SourceTests, SinkTests, StagingTests, Upda
 
     # Name of a test -> why it does not apply. There is no other way to leave one out.
     skips: ClassVar[Mapping[str, str]] = {}
+    # The ways to the connector; a second class for another of its formats may do with the direct one.
+    vias: ClassVar[Sequence[str]] = VIAS
 
     @pytest.fixture
     def endpoint(self) -> Any:
@@ -55,7 +57,12 @@ class ConnectorConformance(InfoTests, SourceTests, SinkTests, StagingTests, Upda
         """What of a BSON document has to come back; hashable. Stores that keep less than all bytes say here what."""
         return document
 
-    @pytest_asyncio.fixture(params=VIAS)
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        """Every test of the suite comes once for each way."""
+        if "subject" in metafunc.fixturenames:
+            metafunc.parametrize("subject", self.vias, indirect=True)
+
+    @pytest_asyncio.fixture
     async def subject(self, request: pytest.FixtureRequest, endpoint: Any) -> AsyncIterator[Subject]:
         """The store under test."""
         test = getattr(request.node, "originalname", request.node.name)

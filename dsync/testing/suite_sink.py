@@ -51,7 +51,7 @@ class SinkTests:
     async def test_batches_of_an_unknown_type_are_refused(self, subject: Subject, sink: wire.Capabilities.Sink) -> None:
         connector = subject.connector
         for data_type in (0, UNKNOWN_TYPE):
-            request = wire.WriteDataRequest(namespace=subject.namespace, data=[b"x"], type=data_type)  # type: ignore[arg-type] # not a type
+            request = wire.WriteDataRequest(namespace=subject.namespace, data=[b"{}"], type=data_type)  # type: ignore[arg-type] # not a type
             with refused(UnimplementedError, UsageError):
                 await connector.WriteData(request)
 
