@@ -10,5 +10,9 @@ from dsync.testing.conformance import ConnectorConformance
 
 class TestS3(ConnectorConformance):
     @pytest.fixture
-    def endpoint(self, s3_endpoint: str, bucket: str) -> Endpoint:
+    def endpoint(self, s3_endpoint: str, bucket: str, monkeypatch: pytest.MonkeyPatch) -> Endpoint:
+        # So that the little that the tests write makes several pages, partitions and blocks.
+        monkeypatch.setattr("connectors.s3.plan.PAGE_BYTES", 20_000)
+        monkeypatch.setattr("connectors.s3.plan.PARTITION_OBJECTS", 1)
+        monkeypatch.setattr("connectors.s3.reading.BLOCK_BYTES", 30_000)
         return Endpoint(f"s3://{bucket}/data", {"endpoint": s3_endpoint})
