@@ -19,7 +19,7 @@ from dsync.flow.copy import Copy
 from dsync.flow.ends import Assignment, Wrapping, wrap_sink, wrap_source
 from dsync.flow.gauge import Gauge
 from dsync.flow.identity import make_flow, refuse_changed_settings
-from dsync.flow.plan import Plan, admit, describe, make_plan, refuse_changed, refuse_same_data
+from dsync.flow.plan import Plan, admit, describe, make_plan, refuse_changed, refuse_same_data, without_state
 from dsync.flow.step import StepSettings
 from dsync.flow.stream import Stream, StreamSettings
 from dsync.progress import Tracker
@@ -29,6 +29,7 @@ from dsync.wire.gen.dsync.v1.flow_pb2 import Position
 from dsync.workers.here import Here
 from dsync.workers.process import Process
 from dsync.workers.team import Team
+from dsync.wrap.fence import Fence
 from dsync.wrap.retry import Retry
 
 logger = logging.getLogger(__name__)
@@ -142,7 +143,7 @@ class Run:
     def _wrap(self) -> None:
         wrapping = self._wrapping()
         self.source = wrap_source(self.source, wrapping)
-        self.sink = wrap_sink(self.sink, wrapping)
+        self.sink = wrap_sink(Fence(self.sink, lambda: self.state.valid_until), wrapping)
 
     def _wrapping(self) -> Wrapping:
         return Wrapping(
@@ -165,6 +166,7 @@ class Run:
             updates=source.updates or self.mode != "InitialSync",
             merge=settings.merge_namespaces,
         )
+        plan = await without_state(self.source, plan, await self.state.own_namespaces())
         found = await describe(self.sink, plan.destinations)
         if found:
             await refuse_same_data(self.source, plan, found)
@@ -227,7 +229,12 @@ class Run:
             await self._set_status("copied" if self.mode == "InitialSync" else "following")
 
     def _in_other_processes(self) -> bool:
-        return isinstance(self.source_end, Endpoint) and isinstance(self.destination_end, Endpoint)
+        # a lease is watched in this process alone
+        return (
+            self.state.valid_until is None
+            and isinstance(self.source_end, Endpoint)
+            and isinstance(self.destination_end, Endpoint)
+        )
 
     def _step_settings(self) -> StepSettings:
         batch = self.flow.batch

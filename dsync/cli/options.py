@@ -113,7 +113,8 @@ RUN = (
         ["--metadata", "-m"],
         default="",
         metavar="WHERE",
-        help="Where the state is kept: a path, sqlite:///path, or memory: for a run that is never resumed."
+        help="Where the state is kept: a path, sqlite:///path, mongodb://host/database, or memory: for a run that is never"
+        " resumed."
         " Default: the user's state folder.",
     ),
     click.Option(["--cleanup"], is_flag=True, help="Forget the state of this flow and copy nothing (see state reset)."),

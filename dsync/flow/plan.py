@@ -98,6 +98,15 @@ async def describe(sink: Connector, names: Sequence[str]) -> dict[str, wire.GetN
     return dict(zip(names, answers, strict=True))
 
 
+async def without_state(source: Connector, plan: Plan, own: dict[str, str]) -> Plan:
+    """The plan without the collections in which the state itself lives (`own`: name -> identity)."""
+    suspects = sorted({planned.partition.namespace for planned in plan.partitions} & set(own))
+    found = await describe(source, suspects) if suspects else {}
+    mine = {name for name, metadata in found.items() if metadata.identity.replace("-", "") == own[name]}
+    kept = [planned for planned in plan.partitions if planned.partition.namespace not in mine]
+    return Plan(kept, plan.positions, plan.warnings) if mine else plan
+
+
 async def refuse_same_data(source: Connector, plan: Plan, found: dict[str, wire.GetNamespaceMetadataResponse]) -> None:
     """Raises UsageError where a namespace would be copied onto itself, by whatever name either end goes."""
     existing = {planned.partition.namespace for planned in plan.partitions if found[planned.destination].identity}

@@ -1,4 +1,4 @@
-"""Where checkpoints survive: a SQLite file by default, memory on request."""
+"""Where checkpoints survive: a SQLite file by default, a MongoDB database or memory on request."""
 
 from __future__ import annotations
 
@@ -18,11 +18,16 @@ def default_path() -> Path:
 
 
 def open_state(metadata: str) -> State:
-    """The state that `--metadata` names, not yet open: "" (the default file), a path, `sqlite:///path` or `memory:`."""
+    """The state that `--metadata` names, not yet open: "" (the default file), a path, `sqlite:///path`,
+    `mongodb://host/database` or `memory:`."""
     if metadata in ("memory:", "memory://"):
         from dsync.state.memory import MemoryState
 
         return MemoryState()
+    if metadata.startswith(("mongodb://", "mongodb+srv://")):
+        from dsync.state.mongo import MongoState
+
+        return MongoState(metadata)
     from dsync.state.sqlite import SqliteState
 
     scheme, separator, rest = metadata.partition("://")
@@ -31,5 +36,6 @@ def open_state(metadata: str) -> State:
     if scheme == "sqlite" and rest:
         return SqliteState(Path(rest).absolute())
     raise UsageError(
-        f"--metadata cannot be kept in {scheme + '://'!r}", remedy="give a path, sqlite:///path or memory:"
+        f"--metadata cannot be kept in {scheme + '://'!r}",
+        remedy="give a path, sqlite:///path, mongodb://host/database or memory:",
     )

@@ -12,10 +12,9 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TypeVar
 
 from dsync.errors import HeldError, StateError
-from dsync.state.store import Flow, Progress, State
+from dsync.state.store import Flow, Progress, State, parsed
 from dsync.wire.gen.dsync.v1.flow_pb2 import Checkpoint, PlannedPartition, Position
 
 # How long the workers of a killed run may take to notice and end.
@@ -34,9 +33,6 @@ MIGRATIONS = {
     ) without rowid;
     """
 }
-
-
-Row = TypeVar("Row", PlannedPartition, Checkpoint, Position)
 
 
 class SqliteState(State):
@@ -187,7 +183,7 @@ class SqliteState(State):
         with self._explained():
             rows = self._execute(query, (flow_id,)).fetchall()
             return [
-                Progress(_parsed(PlannedPartition, planned), _parsed(Checkpoint, checkpoint))
+                Progress(parsed(PlannedPartition, planned), parsed(Checkpoint, checkpoint))
                 for planned, checkpoint in rows
             ]
 
@@ -202,7 +198,7 @@ class SqliteState(State):
         """See State."""
         with self._explained():
             rows = self._execute("select position from positions where flow = ? order by number", (flow_id,)).fetchall()
-            return [_parsed(Position, body) for (body,) in rows]
+            return [parsed(Position, body) for (body,) in rows]
 
     async def save_positions(self, flow_id: str, positions: Sequence[Position]) -> None:
         """See State."""
@@ -238,15 +234,6 @@ def _lives(holder: str) -> bool:
     """Whether the process that a lock file names is still there."""
     number = holder.removeprefix("process ")
     return number.isdigit() and _process_exists(int(number))
-
-
-def _parsed(kind: type[Row], data: bytes) -> Row:
-    from google.protobuf.message import DecodeError
-
-    try:
-        return kind.FromString(data)
-    except DecodeError as error:
-        raise ValueError(f"a row cannot be parsed: {error}") from error
 
 
 def _process_exists(number: int) -> bool:

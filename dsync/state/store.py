@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
 from dsync.wire.gen.dsync.v1.flow_pb2 import Checkpoint, PlannedPartition, Position
 
@@ -67,6 +67,15 @@ class State(ABC):
         """File descriptors that a worker process must keep, so that the flow is held while any of them lives."""
         return ()
 
+    @property
+    def valid_until(self) -> float | None:
+        """Until when, on the monotonic clock, this process surely holds its flows; None: until `close`."""
+        return None
+
+    async def own_namespaces(self) -> dict[str, str]:
+        """Namespaces of a store in which this state lives -> their identity, as the store's connector says it."""
+        return {}
+
     @abstractmethod
     async def flow(self, flow_id: str) -> Flow | None:
         """The flow; None where it was never begun."""
@@ -113,3 +122,16 @@ class State(ABC):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+
+Row = TypeVar("Row", PlannedPartition, Checkpoint, Position)
+
+
+def parsed(kind: type[Row], data: bytes) -> Row:
+    """The message of a row. Raises ValueError where it is damaged."""
+    from google.protobuf.message import DecodeError
+
+    try:
+        return kind.FromString(data)
+    except DecodeError as error:
+        raise ValueError(f"a row cannot be parsed: {error}") from error
