@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
+import hypothesis  # noqa: F401 - its plugin would import it at the very end, where CPython 3.11 sometimes fails to parse it
 import pytest
 from pymongo import MongoClient
 
