@@ -15,12 +15,14 @@ from dsync.connector import Connector
 from dsync.errors import DataError
 from dsync.flow.digest import Digester, Form, id_bytes
 from dsync.flow.verify_scope import Pair
-from dsync.flow.verify_spill import Record, Spill
+from dsync.flow.verify_spill import Spill, pack
 from dsync.flow.verify_window import DESTINATION, SIDES, SOURCE, Window
 from dsync.progress import Tracker
 
 # One side reads no further ahead of the other than this, in bytes, so that equal documents meet in memory.
 LEAD_BYTES = 8 << 20
+# How most documents begin: this spares a third of the time that finding their ids takes.
+OBJECT_ID_FIRST = b"\7_id\0"
 # GetByIds asks for so many documents at the most.
 IDS_PER_REQUEST = 1000
 
@@ -70,12 +72,12 @@ class Reading:
             return documents
         return [each for each in documents if zlib.crc32(self._identity(each)[0]) % self._parts == self._part]
 
-    def records(self, pair: int, documents: Iterable[bytes]) -> Iterator[Record]:
-        """A record for each BSON document."""
+    def records(self, pair: int, documents: Iterable[bytes]) -> Iterator[bytes]:
+        """A packed record for each BSON document."""
         for document in documents:
             identity, kind, value = self._identity(document)
             digest = self._digester.of(self.form.of(document))
-            yield Record(self.key(pair, identity), digest, len(document), pair, kind, value)
+            yield pack(self.key(pair, identity), digest, len(document), pair, kind, value)
 
     def keys(self, pair: int, documents: Iterable[bytes]) -> Iterator[bytes]:
         """The key of each BSON document's record."""
@@ -87,6 +89,9 @@ class Reading:
 
     def _identity(self, document: bytes) -> tuple[bytes, int, bytes]:
         """What identifies a document, and its id as type and value; one without an id is identified by what is compared of it."""
+        if document[4:9] == OBJECT_ID_FIRST:
+            value = document[9:21]
+            return b"\7" + value, raw.OBJECT_ID, value
         kind, value = raw.id_of(document)
         if self._text_on_both and value == self._marked and kind == raw.STRING:
             return b"\0" + self.form.of(document), 0, b""

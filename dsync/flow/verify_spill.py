@@ -28,7 +28,7 @@ JOIN_BYTES = 16 << 20
 _HEAD = struct.Struct(f"<{DIGEST_BYTES}s{DIGEST_BYTES}sIIBI")
 
 
-class Record(NamedTuple):  # made for every document that finds no partner: half the price of a dataclass
+class Record(NamedTuple):
     """A document of one side: its pair of namespaces, its id, and digests of both. An `id_kind` of 0 means that it has no id."""
 
     key: bytes
@@ -38,14 +38,14 @@ class Record(NamedTuple):  # made for every document that finds no partner: half
     id_kind: int
     id_value: bytes
 
-    def pack(self) -> bytes:
-        """The record as it stands in a file."""
-        head = _HEAD.pack(self.key, self.digest, self.size, self.pair, self.id_kind, len(self.id_value))
-        return head + self.id_value
+
+def pack(key: bytes, digest: bytes, size: int, pair: int, id_kind: int, id_value: bytes) -> bytes:
+    """A record as it stands in a file; it begins with the key."""
+    return _HEAD.pack(key, digest, size, pair, id_kind, len(id_value)) + id_value
 
 
 def unpack(packed: bytes) -> Record:
-    """The inverse of `Record.pack`."""
+    """The record that `pack` made."""
     key, digest, size, pair, kind, _ = _HEAD.unpack_from(packed)
     return Record(key, digest, size, pair, kind, packed[_HEAD.size :])
 
@@ -64,6 +64,8 @@ def judge(source: Sequence[bytes], destination: Sequence[bytes], *, any_of: bool
 
     `any_of` lets a destination have one of several documents that share an id at the source.
     """
+    if source == destination:  # nearly always, and cheap to see
+        return None
     ours, theirs = Counter(source), Counter(destination)
     if ours == theirs or (any_of and len(destination) == 1 and destination[0] in ours):
         return None
@@ -93,11 +95,10 @@ class Spill:
     ) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def add(self, side: int, records: Iterable[Record]) -> None:
-        """Keeps records of a side."""
-        for record in records:
-            packed = record.pack()
-            self._buffers[side, record.key[0]].append(packed)
+    def add(self, side: int, records: Iterable[bytes]) -> None:
+        """Keeps records of a side, as `pack` makes them."""
+        for packed in records:
+            self._buffers[side, packed[0]].append(packed)
             self._buffered += len(packed)
             self.records += 1
         if self._buffered >= BUFFER_BYTES:
