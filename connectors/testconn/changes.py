@@ -115,9 +115,9 @@ def parse(line: bytes, data_type: wire.Type) -> wire.Update | None:
 
 
 def line_of(update: wire.Update, data_type: wire.Type) -> bytes:
-    """The line of an update. Raises DataError for one of an unknown type."""
+    """The line of an update. Raises GapError for one of an unknown type, DataError for one that is malformed."""
     if update.type not in NAMES:
-        raise DataError(f"unknown update type {update.type}")
+        raise GapError(f"an update of type {update.type} is not understood", remedy="update dsync")
     if (update.type == wire.DELETE) == bool(update.data):
         raise DataError("a delete with a document" if update.data else "an update without a document")
     columns = [NAMES[update.type], _id_text(update.id)]

@@ -16,7 +16,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from dsync import wire
 from dsync.codec import raw
-from dsync.errors import DataError
+from dsync.errors import DataError, GapError
 
 _identities = itertools.count(1)
 
@@ -118,7 +118,7 @@ class MemoryStore:
         self._wake()
 
     def apply(self, namespace: str, update: wire.Update) -> None:
-        """Applies an update and logs it. Raises DataError for one of an unknown type."""
+        """Applies an update and logs it. Raises GapError for one of an unknown type."""
         collection = self.collection(namespace)
         key = update_key(update)
         if update.type in (wire.INSERT, wire.UPDATE):
@@ -130,7 +130,7 @@ class MemoryStore:
             if key in collection.documents:
                 collection.put(key, merged(collection.documents[key], update))
         else:
-            raise DataError(f"unknown update type {update.type} in {namespace!r}")
+            raise GapError(f"an update of type {update.type} in {namespace!r} is not understood", remedy="update dsync")
         self.log.append(Change(namespace, update, _now()))
         self._wake()
 
