@@ -109,7 +109,7 @@ class Files:
         return [f"{self.folder}/", "--format", self.format, *(["--types", "ejson"] if self.format == "csv" else [])]
 
     def read(self) -> Iterator[oracle.Placed]:
-        if self.format == "bson":
+        if self.format == "bson" and self.folder.exists():
             yield from oracle.bson_side(self.folder)
             return
         for path in sorted(self.folder.rglob(f"*.{self.format}")):

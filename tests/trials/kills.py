@@ -52,15 +52,15 @@ def trial(seed: int, shared: Servers) -> Outcome:
     return outcome
 
 
-def between(source: End, target: End) -> list[str]:
-    """The ends of a command line, with the names mapped where a database is one of them."""
+def between(source: End, target: End, *options: str) -> list[str]:
+    """The ends of a command line, with the names mapped where a database is one of them, and options of the source."""
     here, there = database_of(source), database_of(target)
     names: list[str] = []
     if here and there:
         names = ["--ns", f"{here}:{there}"]
     elif here:
         names = ["--ns", f"{here}.ns0:ns0,{here}.ns1:ns1"]
-    return [*names, *source.words(), *target.words()]
+    return [*names, *source.words(), *options, *target.words()]
 
 
 def check_equal(source: End, target: End, outcome: Outcome) -> None:
