@@ -21,6 +21,9 @@ $(READY): pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
+# protoc finds its plug-ins by PATH
+proto check: export PATH := $(CURDIR)/$(BIN):$(PATH)
+
 proto: $(READY) ## Generates dsync/wire/gen from proto/
 	$(BIN)/python tools/generate.py
 
