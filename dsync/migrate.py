@@ -12,13 +12,13 @@ from dataclasses import dataclass, replace
 from dsync import wire
 from dsync.connector import Connector
 from dsync.endpoint import Endpoint
-from dsync.errors import DataError, GapError, NotFoundError, SetAsideError, UnimplementedError
+from dsync.errors import DataError, GapError, NotFoundError, SetAsideError, UnimplementedError, UsageError
 from dsync.flow import budget
 from dsync.flow.agree import Agreement, agree, choose_mode
 from dsync.flow.copy import Copy
 from dsync.flow.ends import Assignment, Wrapping, wrap_sink, wrap_source
 from dsync.flow.gauge import Gauge
-from dsync.flow.identity import make_flow, refuse_changed_settings
+from dsync.flow.identity import flow_id, make_flow, refuse_changed_settings, reverse_name
 from dsync.flow.plan import Plan, admit, describe, make_plan, refuse_changed, refuse_same_data, without_state
 from dsync.flow.step import StepSettings
 from dsync.flow.stream import Stream, StreamSettings
@@ -49,7 +49,10 @@ async def migrate(
     what the mode says is done (`tracker.stage` is "done"), or when `stop` is set and everything that was begun is saved.
     Raises a DsyncError otherwise; a SetAsideError where all is done but for documents that were set aside.
     """
-    run = Run(source, destination, settings or Settings(), tracker or Tracker(), stop or asyncio.Event())
+    asked = settings or Settings()
+    if asked.reverse:
+        source, destination, asked = destination, source, way_back(asked)
+    run = Run(source, destination, asked, tracker or Tracker(), stop or asyncio.Event())
     async with run.opened():
         await run.settle()
         await run.copy()
@@ -61,6 +64,15 @@ async def migrate(
             remedy=f"see {run.settings.dead_letters!r}",
         )
     return run.tracker
+
+
+def way_back(settings: Settings) -> Settings:
+    """The settings of a run that leads changes back. Raises UsageError for a mode that cannot."""
+    if settings.mode not in (None, "CDC"):
+        raise UsageError(f"--reverse does not copy, so --mode {settings.mode} cannot work", remedy="leave --mode out")
+    return replace(
+        settings, selection=settings.selection.reversed(), mode="CDC", flow=reverse_name(settings), restart=False
+    )
 
 
 async def preview(
@@ -124,8 +136,14 @@ class Run:
         asked = make_flow(self.agreement, _described(self.source_end), _described(self.destination_end), self.settings)
         await self.state.lock(asked.id)
         known = await self.state.flow(asked.id)
+        if known is None and self.settings.reverse:
+            raise GapError(
+                "no forward run has saved where the destination's changes begin",
+                remedy="run the same command without --reverse and stop it, then try again",
+            )
         if known is not None and self._goes_on(known):
-            refuse_changed_settings(known.settings, asked.settings)
+            if known.status == "copying":
+                refuse_changed_settings(known.settings, asked.settings)
             self.flow = known
             self._wrap()
             await self._resume()
@@ -172,6 +190,11 @@ class Run:
             await refuse_same_data(self.source, plan, found)
         for warning in [*plan.warnings, *admit(self.flow, found, keyed=keyed, overwrite=settings.overwrite)]:
             self.tracker.warn(warning)
+        for other in await self.state.flows():
+            same_ends = (other.source, other.destination) == (self.flow.source, self.flow.destination)
+            if same_ends and other.id != self.flow.id and other.status == "copying":
+                name = other.name or "without a name"
+                self.tracker.warn(f"another copy between these ends is unfinished: flow {other.id} ({name})")
         if not copies:
             self.tracker.warn("no earlier copy was found: only changes from now on are applied")
         self.flow.namespaces = {name: {"empty": not found[name].count} for name in found}
@@ -315,9 +338,32 @@ class Run:
             ends = self.source, self.sink, self.state
             stream = Stream(self.flow.id, *ends, settings, self.positions, rename, self.tracker)
             await stream.run(self.stop, until_caught_up=self.settings.until_caught_up)
+            await self._keep_way_back()
             if self.stop.is_set():
                 return
         self.tracker.stage = "done"
+
+    async def _keep_way_back(self) -> None:
+        """Saves the destination's position now that nothing is written to it any more, for `--reverse`."""
+        capabilities = self.agreement.destination.capabilities
+        if self.settings.reverse or not (
+            capabilities.source.updates and self.agreement.source.capabilities.sink.updates
+        ):
+            return
+        back = self.settings.selection.reversed()
+        plan = await make_plan(self.sink, capabilities.source, back, copy=False, updates=True)
+        flow = replace(
+            self.flow,
+            id=flow_id(self.flow.destination, self.flow.source, reverse_name(self.settings)),
+            name=reverse_name(self.settings),
+            source=self.flow.destination,
+            destination=self.flow.source,
+            settings={"namespace": str(back), "source": {}, "destination": {}},
+            status="following",
+            namespaces={},
+        )
+        await self.state.lock(flow.id)
+        await self.state.begin(flow, [], plan.positions)
 
 
 def _described(end: Endpoint | Connector) -> Endpoint:

@@ -56,6 +56,12 @@ class Selection:
                 return name if rule.source == rule.destination else rule.destination + tail
         return name
 
+    def reversed(self) -> Selection:
+        """The selection of the way back: from the destination's names to the source's."""
+        rules = tuple(Rule(rule.destination, rule.source) for rule in self.rules)
+        names = (self.destination(rule.source) for rule in self.excluded)
+        return Selection(rules, tuple(Rule(name, name) for name in names))
+
     def __str__(self) -> str:
         return ",".join([*map(str, self.rules), *(f"!{rule}" for rule in self.excluded)])
 

@@ -33,6 +33,8 @@ class Settings:
     restart: bool = False
     overwrite: bool = False
     merge_namespaces: bool = False
+    # Follow the changes of the destination back to the source, from where the last forward run ended.
+    reverse: bool = False
     duplicates: Literal["fail", "last"] = "fail"
     # Where documents go that the destination refuses, as JSON lines; "": a refusal fails the run.
     dead_letters: str = ""

@@ -79,6 +79,11 @@ RUN = (
         ["--until-caught-up"], is_flag=True, help="End when all changes up to the end of the copy are applied."
     ),
     click.Option(
+        ["--reverse"],
+        is_flag=True,
+        help="Follow the changes of DESTINATION back to SOURCE, from where the last run of the same command ended.",
+    ),
+    click.Option(
         ["--max-delete"],
         type=click.IntRange(0),
         help="Stop, with exit status 7, before changes delete more documents than this in a run.",
@@ -253,6 +258,7 @@ def to_settings(values: Mapping[str, Any]) -> Settings:
         metadata=values["metadata"],
         restart=values["restart"],
         overwrite=values["overwrite"],
+        reverse=values["reverse"],
         merge_namespaces=values["merge_namespaces"],
         duplicates=values["duplicates"],
         dead_letters=values["dead_letters"],

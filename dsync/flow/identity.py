@@ -20,6 +20,11 @@ def flow_id(source: str, destination: str, name: str) -> str:
     return hashlib.blake2b(f"{source}\0{destination}\0{name}".encode(), digest_size=8).hexdigest()
 
 
+def reverse_name(settings: Settings) -> str:
+    """The name of the flow that leads back what this one brings over."""
+    return f"reverse {settings.flow or settings.selection}".strip()
+
+
 def make_flow(agreement: Agreement, source: Endpoint, destination: Endpoint, settings: Settings) -> Flow:
     """The flow of a run, as if it began now."""
     name = settings.flow or str(settings.selection)

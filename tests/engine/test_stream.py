@@ -10,9 +10,9 @@ from typing import Any
 import bson
 import pytest
 
-from dsync import wire
+from dsync import namespaces, wire
 from dsync.codec import raw
-from dsync.errors import GapError, LimitError, TransientError
+from dsync.errors import GapError, LimitError, TransientError, UsageError
 from dsync.flow.updates import compact, requests
 from dsync.migrate import migrate
 from dsync.progress import Tracker
@@ -155,6 +155,40 @@ async def test_more_deletes_than_allowed_stop_before_they_are_applied(tmp_path: 
     assert len(target.documents("a")) >= 45
     await migrate(connector(source), connector(target), following(state, max_delete=20))
     assert contents(target, "a") == contents(source, "a")
+
+
+async def test_reverse_leads_back_what_changed_at_the_destination_since(tmp_path: Path) -> None:
+    left, right = store_with(a=documents(10)), MemoryStore("target")
+    state = tmp_path / "state.db"
+    mapped = {"selection": namespaces.parse(["a:b"])}
+    with pytest.raises(GapError, match="without --reverse"):
+        await migrate(connector(left), connector(right), settings(state, mode=None, reverse=True, **mapped))
+    await migrate(connector(left), connector(right), following(state, **mapped))
+    for number in range(5, 15):
+        right.put("b", bson.encode({"_id": number, "changed": "there"}))
+    right.delete("b", documents(1)[0])
+    back = settings(state, mode=None, reverse=True, until_caught_up=True, save_positions_seconds=0.01, **mapped)
+    for turn in range(2):
+        tracker = await migrate(connector(left), connector(right), back)
+        assert contents(left, "a") == contents(right, "b")
+        assert tracker.updates == (11 if turn == 0 else 0)
+
+
+async def test_reverse_copies_nothing() -> None:
+    ends = connector(store_with(a=documents(1))), connector(MemoryStore("target"))
+    with pytest.raises(UsageError, match="--reverse does not copy"):
+        await migrate(*ends, settings(reverse=True))
+
+
+async def test_an_unfinished_copy_between_the_same_ends_is_reported(tmp_path: Path) -> None:
+    source, target = store_with(a=documents(100), c=documents(3)), MemoryStore("target")
+    state = tmp_path / "state.db"
+    with pytest.raises(TransientError):
+        await migrate(
+            connector(source), Faulty(connector(target), [fail("WriteData", 1, LOST)]), settings(state, flow="first")
+        )
+    tracker = await migrate(connector(source), connector(target), settings(state, flow="second"))
+    assert any("unfinished" in warning and "(first)" in warning for warning in tracker.warnings)
 
 
 def update(kind: wire.UpdateType.ValueType, number: int, version: int = 0) -> wire.Update:
