@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,6 +17,10 @@ from pymongo import MongoClient
 from dsync import codec, namespaces
 from dsync.endpoint import Endpoint
 from dsync.errors import DsyncError
+from dsync.flow.repair import RepairSettings, repair
+from dsync.flow.verify import verify
+from dsync.flow.verify_outcome import VerifySettings
+from dsync.flow.verify_report import Report, read_report
 from dsync.migrate import migrate
 from dsync.settings import Settings
 from tests.kit import documents as kit
@@ -152,6 +157,19 @@ async def test_a_query_holds_for_the_verification_too(mongo: Mongo, mongo_uri: s
     assert (await compared(source, plain, **selection)).outcome.result == "equal"
     assert (await compared(source, plain, quick_count=True, **selection)).outcome.result == "equal"
     assert (await compared(plain, plain, quick_count=True, **selection)).outcome.result == "different"
+
+
+async def test_an_id_of_another_type_of_number_is_mended_too(
+    mongo: Mongo, mongo_uri: str, database: str, tmp_path: Path
+) -> None:
+    store(mongo, database, encoded([{"_id": 5, "a": 1}, {"_id": 6}]), "a")
+    store(mongo, database, encoded([{"_id": Int64(5), "a": 1}, {"_id": 6.0}]), "b")
+    end = Endpoint(uri_of(mongo_uri, database))
+    selection = namespaces.parse([f"{database}.a:{database}.b"])
+    with Report(str(tmp_path / "r"), io.BytesIO()) as report:
+        await verify(end, end, VerifySettings(selection=selection, recheck=0), report)
+    assert (await repair(end, end, read_report(str(tmp_path / "r")), RepairSettings())).total == {"written": 2}
+    assert (await compared(end, end, selection=selection)).outcome.result == "equal"
 
 
 async def test_a_view_at_the_destination_is_not_taken_for_a_copy(mongo: Mongo, mongo_uri: str, database: str) -> None:
