@@ -66,6 +66,8 @@ async def test_a_single_object_is_named_after_itself(s3: Open, store: Store) -> 
 async def test_a_slash_at_the_end_means_the_folder(s3: Open, store: Store) -> None:
     store.put("a", ONE)
     store.put("a/n/x.json", TWO)
+    if store.listing("a/") == []:
+        pytest.skip("this server cannot hold an object and a folder of one name")
     async with s3("a") as connector:
         assert await contents(connector) == {"a": [ONE]}
     async with s3("a/") as connector:
