@@ -154,6 +154,10 @@ def test_a_record_beyond_the_limit_is_an_error_at_every_size(
 def test_a_partition_that_does_not_end_with_a_record_is_refused() -> None:
     data = b'a,b\n1,"2\n3"\n4,5\n'
     table = open_table(CsvSettings(), data)
+    with pytest.raises(CsvError, match="line 2: a record goes on where another partition begins"):
+        table.documents(data[4:9], True, 2, False)
+    with pytest.raises(CsvError, match="line 4: a record goes on where another partition begins"):
+        table.documents(data[4:14], True, 2, False)
     for chunk_bytes in (1, 100):
         fault = read_range(table, data, 4, 9, 2, chunk_bytes).fault
         assert fault is not None
@@ -272,6 +276,20 @@ def test_cells_that_look_like_structure_from_within_get_no_false_cut() -> None:
     split = read_partitioned(table, data, range(0, len(data), 61), 100)
     assert split.fault is None
     assert (split.documents, split.lines) == (whole.documents, whole.lines)
+
+
+def test_a_look_around_decides_where_a_quoted_file_is_cut() -> None:
+    data = b"a,b\n" + b'"x ""y"" z","line\n,two"\n' * 200_000
+    table = open_table(CsvSettings(), data)
+    asked = 0
+
+    def read(offset: int, size: int) -> bytes:
+        nonlocal asked
+        asked += size
+        return data[offset : offset + size]
+
+    assert len(table.cuts(read, len(data), [len(data) * part // 16 for part in range(1, 16)])) == 15
+    assert asked < 15 * 4 * csvcuts._WINDOW_BYTES
 
 
 def test_a_file_without_quotes_is_read_once_for_all_its_cuts() -> None:

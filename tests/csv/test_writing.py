@@ -119,6 +119,16 @@ def test_the_header_is_the_union_of_all_documents_in_order_of_appearance() -> No
     assert any("another order" in note for note in report.notes)
 
 
+def test_rows_get_cells_for_columns_that_come_later_whatever_is_in_them() -> None:
+    batches = [
+        text({"a": "x"}, {"a": ""}),
+        text({"a": "two\nlines\n"}, {"a": 'say "hi"\r'}),
+        text({"a": "y", "b": "z"}),
+    ]
+    content, _ = written(CsvLayout(), batches)
+    assert content == 'a,b\nx,\n,\n"two\nlines\n",\n"say ""hi""\r",\ny,z\n'
+
+
 def test_named_columns_come_first_and_none_is_dropped() -> None:
     content, _ = written(CsvLayout(columns=("z", "a")), [text({"b": "1", "a": "2"}), text({"z": "3"})])
     assert content == "z,a,b\n,2,1\n3,,\n"
