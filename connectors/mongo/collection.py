@@ -87,16 +87,18 @@ class CollectionWriter:
         """
         new, attempts = 0, FRUITLESS_ATTEMPTS
         while documents:
-            refused: list[tuple[bytes, WriteError]] = []
+            refused: list[WriteError] = []
+            start = 0
             for chunk in chunks(documents, most, _update_bytes):
                 upserted, failed = await self._replace_once(chunk)
                 new += upserted
-                refused += [(chunk[error.index], error) for error in failed]
-            self.refuse_all((document, error) for document, error in refused if not error.duplicate)
+                refused += [dataclasses.replace(error, index=start + error.index) for error in failed]
+                start += len(chunk)
+            self.refuse(documents, (error for error in refused if not error.duplicate))
             attempts = attempts - 1 if len(refused) == len(documents) else FRUITLESS_ATTEMPTS
-            if refused and not attempts:
-                self.refuse_all(refused)
-            documents = [document for document, _ in refused]
+            if not attempts:
+                self.refuse(documents, refused)
+            documents = newest(documents, [error.index for error in refused])
         return new
 
     async def _replace_once(self, documents: Sequence[bytes]) -> tuple[int, list[WriteError]]:
@@ -112,22 +114,25 @@ class CollectionWriter:
         return new, failed
 
     async def _put(self, documents: Sequence[bytes]) -> tuple[int, list[WriteError]]:
-        updates = [{"q": self._filter(document), "u": Encoded(document), "upsert": True} for document in documents]
+        by_id = len(self.key_fields) == 1
+        updates = [_upsert(document) if by_id else self._upsert_by_key(document) for document in documents]
         reply, failed = await self.send({"update": self.name, "updates": updates}, documents)
         new = len(reply.get("upserted", ()))
         moved = [error.index for error in failed if error.on_id]
-        if len(self.key_fields) == 1 or not moved:
+        if by_id or not moved:
             return new, failed
         # There under the same _id, but with other values in the rest of the key.
-        by_id = dataclasses.replace(self, key_fields=("_id",))
-        _, refused = await by_id._put([documents[index] for index in moved])
+        _, refused = await dataclasses.replace(self, key_fields=("_id",))._put([documents[index] for index in moved])
         still = [dataclasses.replace(error, index=moved[error.index]) for error in refused]
         return new, [error for error in failed if not error.on_id] + still
 
-    def _filter(self, document: bytes) -> Encoded | dict[str, Any]:
-        by_id = id_filter(*raw.id_of(document))
-        others = [name for name in self.key_fields if name != "_id"]
-        return {"$and": [by_id, *(field_filter(document, name) for name in others)]} if others else by_id
+    def _upsert_by_key(self, document: bytes) -> dict[str, Any]:
+        others = (field_filter(document, name) for name in self.key_fields if name != "_id")
+        return {
+            "q": {"$and": [id_filter(*raw.id_of(document)), *others]},
+            "u": Encoded(document),
+            "upsert": True,
+        }
 
     async def _put_literally(self, documents: Sequence[bytes]) -> tuple[int, list[WriteError]]:
         """For documents that a replacement would change or refuse: an upsert by a pipeline takes them as they are.
@@ -173,21 +178,16 @@ class CollectionWriter:
         return reply, failed
 
     def refuse(self, documents: Sequence[bytes], failed: Iterable[WriteError]) -> None:
-        """Raises DataError if there are errors; `documents` are those that the errors' indexes mean."""
-        self.refuse_all((documents[error.index], error) for error in failed)
-
-    def refuse_all(self, refused: Iterable[tuple[bytes, WriteError]]) -> None:
-        """Raises DataError that names the documents by `_id`, if there are any."""
-        every = list(refused)
+        """Raises DataError that names documents by `_id` if there are errors, whose indexes are those of `documents`."""
+        every = list(failed)
         if not every:
             return
-        error = every[0][1]
-        shown = ", ".join(ids.show(*raw.id_of(document)) for document, _ in every[:SHOWN_IDS])
+        error = every[0]
+        shown = ", ".join(ids.show(*raw.id_of(documents[each.index])) for each in every[:SHOWN_IDS])
         more = f" and {len(every) - SHOWN_IDS} more" if len(every) > SHOWN_IDS else ""
         if error.duplicate:
-            reason = (
-                f"another document has the same value in the unique index on {error.index_fields or 'some field'!r}"
-            )
+            fields = error.index_fields or "some field"
+            reason = f"another document has the same value in the unique index on {fields!r}"
             remedy = "mend the data, or drop the index until the copy is complete"
         else:
             reason, remedy = errors.describe(error.code, error.details), ""
@@ -221,6 +221,14 @@ def chunks(items: Sequence[Item], most: int, size: Callable[[Item], int]) -> Ite
         yield items[start:]
 
 
+def newest(documents: Sequence[bytes], indexes: Sequence[int]) -> list[bytes]:
+    """The documents at these places, without those that a later one of all replaces."""
+    if not indexes:
+        return []
+    last = {raw.id_key(*raw.id_of(document)): index for index, document in enumerate(documents)}
+    return [documents[i] for i in indexes if last[raw.id_key(*raw.id_of(documents[i]))] == i]
+
+
 def _update_bytes(document: bytes) -> int:
     return len(document) + len(raw.id_of(document)[1]) + UPDATE_OVERHEAD_BYTES
 
@@ -230,6 +238,12 @@ def id_filter(kind: int, value: bytes) -> Encoded:
     if kind not in {raw.DOCUMENT, raw.ARRAY, raw.REGEX}:
         return Encoded(raw.value_document(kind, value, b"_id"))
     return Encoded(raw.value_document(raw.DOCUMENT, raw.value_document(kind, value, b"$eq"), b"_id"))
+
+
+def _upsert(document: bytes) -> Encoded:
+    """`{q: {_id: x}, u: document, upsert: true}`, put together from bytes: a third of what encoding it costs."""
+    body = b"\x03q\0%b\x03u\0%b\x08upsert\0\1\0" % (id_filter(*raw.id_of(document)).raw, document)
+    return Encoded((len(body) + 4).to_bytes(4, "little") + body)
 
 
 def field_filter(document: bytes, path: str) -> dict[str, Any]:

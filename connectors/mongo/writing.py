@@ -13,6 +13,7 @@ from connectors.mongo.collection import (
     check_framing,
     chunks,
     is_changed_by_insert,
+    newest,
 )
 from connectors.mongo.deployment import Deployment
 from dsync.codec import raw
@@ -54,9 +55,11 @@ class Writer:
         if _changed_by_insert(documents):
             return len(documents) - await collection.replace(documents, self._batch_documents)
         failed = await collection.insert(documents)
-        # What another unique index refuses may be accepted once the rest is written.
-        again = sorted((error for error in failed if error.duplicate), key=lambda error: not error.on_id)
-        await collection.replace([documents[error.index] for error in again], self._batch_documents)
+        again = [error.index for error in failed if error.duplicate]
+        # What another unique index refuses may be accepted now that the rest is written.
+        in_order = all(error.on_id for error in failed)
+        existing = [documents[index] for index in again] if in_order else newest(documents, again)
+        await collection.replace(existing, self._batch_documents)
         collection.refuse(documents, (error for error in failed if not error.duplicate))
         return sum(error.on_id for error in failed)
 

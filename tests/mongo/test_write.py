@@ -139,6 +139,18 @@ async def test_a_unique_value_may_move_between_documents_of_a_batch(
         assert sorted(mongo[database].a.find(), key=lambda each: -each["_id"]) == documents
 
 
+async def test_the_last_of_one_id_wins_also_where_an_earlier_one_had_to_wait(
+    connect: Connect, mongo: Mongo, database: str
+) -> None:
+    mongo[database].a.create_index("u", unique=True)
+    for there in (False, True):
+        mongo[database].a.replace_one({"_id": 1}, {"_id": 1, "u": "a"}, upsert=True)
+        if there:
+            mongo[database].a.replace_one({"_id": 2}, {"_id": 2, "u": "z"}, upsert=True)
+        await write(await connect(), "a", [{"_id": 2, "u": "a"}, {"_id": 2, "u": "c"}, {"_id": 1, "u": "b"}])
+        assert {each["_id"]: each["u"] for each in mongo[database].a.find()} == {1: "b", 2: "c"}
+
+
 async def test_a_unique_value_of_another_document_stops_with_the_ids_after_the_rest_is_written(
     connect: Connect, mongo: Mongo, database: str
 ) -> None:
