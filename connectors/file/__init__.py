@@ -55,7 +55,8 @@ _SOURCE_OPTIONS = (
         default="strings",
         show_default=True,
         help="CSV: strings takes every cell as text; infer finds numbers, dates and true/false; NAME:TYPE,... types some "
-        "columns; ejson reads what --types ejson wrote, every value as it was.",
+        "columns (string, int, long, double, decimal, bool, date, objectid, uuid, binary, json); ejson reads what "
+        "--types ejson wrote, every value as it was.",
     ),
     click.Option(
         ["--id-column"],

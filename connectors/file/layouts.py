@@ -54,7 +54,7 @@ class LinesLayout:
 
     def stage(self, documents: Sequence[bytes], data_type: wire.Type) -> bytes:
         """The documents as lines."""
-        return compression.compress(self._packed, b"".join(map(b"%b\n".__mod__, lines_of(documents, data_type))))
+        return compression.compress(self._packed, lines_of(documents, data_type))
 
     def assemble(self, parts: Sequence[Staged], out: int) -> list[str]:
         """The batches one after another."""
@@ -91,7 +91,7 @@ class ArrayLayout:
 
     def stage(self, documents: Sequence[bytes], data_type: wire.Type) -> bytes:
         """The elements, commas between them."""
-        return compression.compress(self._packed, b",\n".join(lines_of(documents, data_type)))
+        return compression.compress(self._packed, lines_of(documents, data_type)[:-1].replace(b"\n", b",\n"))
 
     def assemble(self, parts: Sequence[Staged], out: int) -> list[str]:
         """The array."""
@@ -107,19 +107,20 @@ class ArrayLayout:
         durable.write_all(out, [compression.compress(self._packed, text)])
 
 
-def lines_of(documents: Sequence[bytes], data_type: wire.Type) -> list[bytes]:
-    """The documents as Extended JSON, each on one line. Raises DataError that names a document that is none."""
+def lines_of(documents: Sequence[bytes], data_type: wire.Type) -> bytes:
+    """The documents as Extended JSON, each on a line. Raises DataError that names a document that is none."""
     with naming_documents():
         texts = codec.convert(documents, data_type, wire.EXTENDED_JSON)
+    lines = jsontext.to_lines(texts)
     if data_type == wire.BSON:
-        return texts
+        return lines
     try:
-        page = jsontext.split(jsontext.to_lines(texts), jsontext.Position("lines", 0), jsontext.Rest.END)
+        page = jsontext.split(lines, jsontext.Position("lines", 0), jsontext.Rest.END)
     except jsontext.TextError as error:
         raise DataError(f"document {error.number} of the batch: {error.reason}") from error
     if len(page.texts) != len(texts):
         raise DataError(f"a document of the batch, of {len(texts)}, is empty")
-    return page.texts
+    return lines
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from __future__ import annotations
 import base64
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -44,10 +44,13 @@ class Column:
     kinds: set[str] = field(default_factory=set)
     present: int = 0
 
-    def add(self, value: bytes) -> None:
-        """Takes note of a value's Extended JSON."""
-        self.present += 1
-        self.kinds.add(parsed(value)[0])
+    def add(self, values: Sequence[bytes]) -> None:
+        """Takes note of the Extended JSON of values."""
+        self.present += len(values)
+        if {value[:1] for value in values} <= {b'"'}:
+            self.kinds.update([STRING] if values else [])
+        else:
+            self.kinds.update(parsed(value)[0] for value in values)
 
     def kind(self, rows: int) -> str:
         """The kind of the column when the table has this many rows."""

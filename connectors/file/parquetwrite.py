@@ -18,7 +18,6 @@ from connectors.file.layouts import lines_of, opened
 from connectors.file.parquetcolumns import Column
 from connectors.file.staging import Staged
 from dsync import wire
-from dsync.codec import jsontext
 from dsync.errors import DataError
 
 with needed():
@@ -28,6 +27,7 @@ with needed():
 # Documents in a row group: large enough to compress well, small enough to be built in memory.
 GROUP_ROWS = 20_000
 
+_strings = msgspec.json.Decoder(list[str | None]).decode
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 _ARROW: dict[str, pa.DataType] = {
@@ -54,27 +54,33 @@ class ParquetLayout:
     def stage(self, documents: Sequence[bytes], data_type: wire.Type) -> bytes:
         """The documents as lines, each checked to be one that columns can hold."""
         lines = lines_of(documents, data_type)
-        for number, line in enumerate(lines, 1):
-            _refuse_repeated(line, number)
-        return b"".join(map(b"%b\n".__mod__, lines))
+        for number, line in enumerate(lines.splitlines(), 1):
+            _refuse_repeated(line.strip(), number)
+        return lines
 
     def assemble(self, parts: Sequence[Staged], out: int) -> list[str]:
         """The table of all documents: once through them for the columns, once for the values."""
         known: dict[str, Column] = {}
         rows = 0
-        for document in _documents(parts):
-            rows += 1
-            for name, value in document.items():
-                known.setdefault(name, Column()).add(bytes(value))
+        for group in _groups(parts):
+            rows += len(group)
+            for name in dict.fromkeys(itertools.chain.from_iterable(group)):
+                column = known.setdefault(name, Column())
+                column.add([bytes(document[name]) for document in group if name in document])
         schema = _schema(known, rows)
-        documents = _documents(parts)
         with (
             io.BufferedWriter(io.FileIO(os.dup(out), "wb")) as file,
             pq.ParquetWriter(file, schema, compression=self._packed) as writer,
         ):
-            while group := list(itertools.islice(documents, GROUP_ROWS)):
+            for group in _groups(parts):
                 writer.write_table(_table(group, schema))
         return []
+
+
+def _groups(parts: Sequence[Staged]) -> Iterator[list[dict[str, msgspec.Raw]]]:
+    documents = _documents(parts)
+    while group := list(itertools.islice(documents, GROUP_ROWS)):
+        yield group
 
 
 def _documents(parts: Sequence[Staged]) -> Iterator[dict[str, msgspec.Raw]]:
@@ -106,22 +112,21 @@ def _table(group: Sequence[dict[str, msgspec.Raw]], schema: pa.Schema) -> pa.Tab
 
 def _array(group: Sequence[dict[str, msgspec.Raw]], field: pa.Field[Any]) -> pa.Array[Any]:
     assert field.metadata is not None
-    is_text = field.metadata[columns.METADATA_KIND] == columns.EJSON.encode()
-    read = _as_text if is_text else _as_value
-    cells = [
-        None if found is None else read(bytes(found)) for found in (document.get(field.name) for document in group)
-    ]
+    cells = _cells([document.get(field.name) for document in group], field.metadata[columns.METADATA_KIND].decode())
     dates = pa.types.is_timestamp(field.type)
     array: pa.Array[Any] = pa.array(cells, pa.int64() if dates else field.type)
     return array.cast(field.type) if dates else array
 
 
-def _as_text(found: bytes) -> str:
-    return jsontext.one_line(found).decode()
-
-
-def _as_value(found: bytes) -> columns.Value:
-    return columns.parsed(found)[1]
+def _cells(found: Sequence[msgspec.Raw | None], kind: str) -> Sequence[columns.Value]:
+    if kind == columns.EJSON:
+        return [None if value is None else bytes(value).decode() for value in found]
+    values = [b"null" if value is None else bytes(value) for value in found]
+    return (
+        _strings(b"[%b]" % b",".join(values))
+        if kind == columns.STRING
+        else [columns.parsed(value)[1] for value in values]
+    )
 
 
 def _refuse_repeated(text: bytes, number: int) -> None:
