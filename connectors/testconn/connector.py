@@ -95,7 +95,7 @@ class TestconnConnector(Connector):
         return wire.WriteUpdatesResponse()
 
     async def FinishNamespace(self, request: wire.FinishNamespaceRequest) -> wire.FinishNamespaceResponse:
-        """Makes the staged batches bootstrap.json; updates that belonged to what was there before are dropped."""
+        """Makes the staged batches bootstrap.json; the updates to what was there before are dropped."""
         await self._write_alone(self._finish, request)
         return wire.FinishNamespaceResponse()
 

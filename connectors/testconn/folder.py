@@ -106,7 +106,7 @@ class Folder:
         durable.replace(self._file(batch), [content])
 
     def publish(self, marker: Marker, flow: str, parts: Sequence[tuple[str, int]]) -> None:
-        """Makes the staged batches the documents of the folder, and drops updates to the old ones.
+        """Makes the staged batches the documents of the folder, and empties the list of updates to the old ones.
 
         A crash at any instant leaves either the old documents or the new ones, and the call can be repeated. Raises
         NotFoundError for a batch that was not staged.
@@ -119,7 +119,9 @@ class Folder:
         for file, batch in zip(files, _names(parts), strict=True):
             if not file.exists():
                 raise NotFoundError(f"batch {batch} of {flow!r} is not staged", remedy="write it, then finish again")
-        durable.remove(self.updates)
+        if self.updates.exists():
+            durable.replace(self.updates, [])
+        durable.remove(self._note(self.updates))
         durable.remove(self._note(self.bootstrap))
         durable.replace(self.bootstrap, _contents(files))
         self._write_marker(replace(marker, flow=flow, parts=tuple(parts)))

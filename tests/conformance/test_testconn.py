@@ -13,4 +13,6 @@ class TestTestconn(ConnectorConformance):
 
     @pytest.fixture
     def endpoint(self, tmp_path: Path) -> Endpoint:
+        (tmp_path / "store").mkdir()
+        (tmp_path / "store" / "updates.json").touch()
         return Endpoint(f"testconn://{tmp_path / 'store'}", {"page_bytes": 8000})
