@@ -50,7 +50,7 @@ repair = command_of_ends(
 async def run_repair(source: Endpoint, destination: Endpoint, values: Mapping[str, Any]) -> int:
     """Mends, and says what was done."""
     from dsync.flow.repair import Repaired, RepairSettings, repair
-    from dsync.flow.verify_report import read_report
+    from dsync.flow.verify_report import check_report, read_report
 
     settings = RepairSettings(
         delete_extra=values["delete_extra"],
@@ -58,9 +58,10 @@ async def run_repair(source: Endpoint, destination: Endpoint, values: Mapping[st
         rate=values["write_rate_limit"],
         max_delete=values["max_delete"],
     )
-    done = Repaired()
+    done, path = Repaired(), values["report"]
+    made_for = check_report(path)
     try:
-        await repair(source, destination, read_report(values["report"]), settings, done)
+        await repair(source, destination, read_report(path), settings, done, made_for=made_for)
     except TransientError as error:
         if done.total:
             raise

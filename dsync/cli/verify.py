@@ -73,7 +73,7 @@ OWN = (
 )
 
 # Without which `--quick-count` would ignore what was asked for.
-NOT_WITH_COUNTS = ("limit", "projection", "ignore_field_order", "ignore_extra", "sample", "partition")
+NOT_WITH_COUNTS = ("limit", "projection", "ignore_field_order", "as_text", "ignore_extra", "sample", "partition")
 
 
 def hidden_globals(own: Sequence[click.Option]) -> Iterator[click.Option]:
@@ -218,7 +218,10 @@ def to_form(values: Mapping[str, Any]) -> Form:
     paths = tuple(tuple(part.encode() for part in field.split(".")) for field in dict.fromkeys(fields))
     if any(not part for path in paths for part in path):
         raise UsageError("--projection has an empty name", remedy="write names of fields as in a,b.c")
-    return Form(bool(values.get("ignore_field_order")), paths)
+    as_text = bool(values.get("as_text"))
+    if as_text and any(len(path) > 1 for path in paths):
+        raise UsageError("--projection with --as-text takes whole columns", remedy="name them without dots")
+    return Form(bool(values.get("ignore_field_order")), as_text, paths)
 
 
 def summary(outcome: Outcome) -> Iterator[str]:

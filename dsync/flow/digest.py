@@ -12,6 +12,7 @@ from fractions import Fraction
 from bson.decimal128 import Decimal128
 
 from dsync.codec import raw
+from dsync.flow.verify_text import id_text, text_fields
 
 DIGEST_BYTES = 16
 # A document's own `_id` stands here, where it is the first element.
@@ -65,19 +66,33 @@ def _decimal(value: bytes) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """What of a document is compared: every byte, or the same but for the order of fields, or some fields alone.
+    """What of a document is compared: every byte, or the same but for the order of fields, or some fields alone, or its text.
 
     A server moves `_id` to the front of what it stores, so its place never counts.
     """
 
     ignore_field_order: bool = False
+    # As far as cells of text can hold it; projections are then of top-level fields.
+    as_text: bool = False
     projection: tuple[Path, ...] = ()
 
     def of(self, document: bytes) -> bytes:
         """Equal bytes for documents that count as equal; `document` has an `_id`."""
+        if self.as_text:
+            return b"".join(_counted(key) + _counted(value) for key, value in sorted(self.texts(document).items()))
         if self.projection:
             return b"".join(_counted(self.at(document, path)) for path in self.projection)
         return sorted_fields(document) if self.ignore_field_order else id_first(document)
+
+    def texts(self, document: bytes) -> dict[bytes, bytes]:
+        """The fields that are compared, as text."""
+        fields = text_fields(document)
+        names = {path[0] for path in self.projection}
+        return {key: value for key, value in fields.items() if key in names} if names else fields
+
+    def identity(self, kind: int, value: bytes) -> bytes:
+        """Equal bytes for ids that count as one."""
+        return b"t" + id_text(kind, value) if self.as_text else id_bytes(kind, value)
 
     def at(self, document: bytes, path: Path) -> bytes:
         """What MongoDB's projection of the path leaves, through documents and arrays; b"{" where nothing is there."""

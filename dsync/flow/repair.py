@@ -15,7 +15,7 @@ from dsync.errors import DataError, LimitError, TransientError, UnimplementedErr
 from dsync.flow.agree import Agreement, agree
 from dsync.flow.digest import id_bytes
 from dsync.flow.ends import Wrapping, wrap_sink, wrap_source
-from dsync.flow.verify_report import Difference, Placed, batches
+from dsync.flow.verify_report import Difference, Placed, Summary, batches
 
 # Differences mended together, where the source finds documents by id; where it has to be listed for them; and their documents.
 BATCH_BY_IDS = 1000
@@ -72,11 +72,14 @@ async def repair(
     report: Iterable[Placed],
     settings: RepairSettings,
     done: Repaired | None = None,
+    *,
+    made_for: Summary | None = None,
 ) -> Repaired:
     """Writes what is missing or changed as the source has it now, and deletes what is extra if that was asked for.
 
     What the source has no longer is not written; what it has again is written, not deleted. Repeatable; `done` tells what was
-    done also after a failure. Raises UsageError for a sink that does not write by id, DataError for a line that names no id.
+    done also after a failure. Raises UsageError for a sink that does not write by id, and where the report was `made_for` the
+    same ends the other way round; DataError for a line that names no id.
     """
     done = done if done is not None else Repaired()
     reader = source.create() if isinstance(source, Endpoint) else source
@@ -84,6 +87,7 @@ async def repair(
     async with reader, writer:
         agreement = await agree(reader, writer)
         refuse_unkeyed(agreement)
+        refuse_swapped(agreement, made_for or Summary())
         wrapping = Wrapping(agreement.native, agreement.type, settings.retry_for, settings.rate)
         ends = wrap_source(reader, wrapping), wrap_sink(writer, wrapping)
         await Repairer(*ends, agreement, settings, done).run(report)
@@ -96,6 +100,16 @@ def refuse_unkeyed(agreement: Agreement) -> None:
         raise UsageError(
             f"{agreement.destination.db_type!r} does not write by id: single documents cannot be mended there",
             remedy="copy again; dsync SOURCE DESTINATION replaces what the last copy wrote",
+        )
+
+
+def refuse_swapped(agreement: Agreement, made_for: Summary) -> None:
+    """Raises UsageError where mending would write what was found to be wrong over what is right."""
+    ends = agreement.source.id, agreement.destination.id
+    if ends[0] != ends[1] and ends == (made_for.destination, made_for.source):
+        raise UsageError(
+            "the report is of a verification the other way round: its source is the destination here",
+            remedy="give SOURCE and DESTINATION as they were verified",
         )
 
 

@@ -104,8 +104,12 @@ class Verification:
         ends = source, destination
         infos = [await end.GetInfo(wire.GetInfoRequest()) for end in ends]
         refuse_unreadable(infos)
+        self.outcome.ends = infos[0].id, infos[1].id
         scope = await make_scope(source, destination, infos, settings.selection, merge=settings.merge_namespaces)
         self.outcome.notes += scope.warnings
+        refuse_itself(scope, infos)
+        if settings.form.as_text:
+            self.outcome.notes.append("compared as text: types, null, missing and empty were not told apart")
         sides, common = make_sides(ends, infos)
         pairs = self._sampled(scope)
         self._by_number = {pair.number: NamespaceOutcome(pair) for pair in pairs}
@@ -128,12 +132,10 @@ class Verification:
         every = [(pair.number, part) for pair in scope.pairs for part in pair.source_parts]
         picked = random.sample(every, min(settings.sample, len(every)))
         outcome.covered = f"{len(picked)} of {len(every)} partitions"
-        numbers = {number for number, _ in picked}
-        return [
-            replace(pair, source_parts=[part for number, part in picked if number == pair.number])
-            for pair in scope.pairs
-            if pair.number in numbers
-        ]
+        parts: dict[int, list[wire.Partition]] = {}
+        for number, part in picked:
+            parts.setdefault(number, []).append(part)
+        return [replace(pair, source_parts=parts[pair.number]) for pair in scope.pairs if pair.number in parts]
 
     def _show(self, pairs: Sequence[Pair]) -> None:
         self.tracker.stage = "verifying"
@@ -186,9 +188,11 @@ class Verification:
             for pair in todo:
                 await listed(pair, 1, window // tasks)
 
-        small = [pair for pair in pairs if max(len(pair.source_parts), len(pair.destination_parts)) < tasks]
+        small = []
         for pair in pairs:
-            if pair not in small:
+            if max(len(pair.source_parts), len(pair.destination_parts)) < tasks:
+                small.append(pair)
+            else:
                 await listed(pair, tasks, window)
         todo = iter(small)
         await together([one_after_another(todo) for _ in range(min(tasks, len(small)))])
@@ -267,6 +271,16 @@ def refuse_unreadable(infos: Sequence[wire.GetInfoResponse]) -> None:
             raise UsageError(
                 f"{info.db_type!r} cannot be read from",
                 remedy="verification reads both ends; give a store that keeps data",
+            )
+
+
+def refuse_itself(scope: Scope, infos: Sequence[wire.GetInfoResponse]) -> None:
+    """Raises UsageError where a namespace would be compared with itself: that it is equal says nothing of a copy."""
+    for pair in scope.pairs:
+        if infos[0].id == infos[1].id and pair.listed in pair.sources:
+            raise UsageError(
+                f"{pair.listed!r} would be compared with itself",
+                remedy="give another destination, or another name with --namespace OLD:NEW",
             )
 
 

@@ -17,10 +17,12 @@ Element = tuple[int, bytes]
 
 def changed_paths(ours: bytes, theirs: bytes, form: Form) -> list[str]:
     """Paths of the fields that were added, removed, changed or moved, each once, in the order of `ours`; the deepest that tell."""
-    if form.projection:
-        found: Iterable[bytes] = (
-            b".".join(path) for path in form.projection if form.at(ours, path) != form.at(theirs, path)
-        )
+    found: Iterable[bytes]
+    if form.as_text:
+        before, after = form.texts(ours), form.texts(theirs)
+        found = (key for key in (before | after) if before.get(key) != after.get(key))
+    elif form.projection:
+        found = (b".".join(path) for path in form.projection if form.at(ours, path) != form.at(theirs, path))
     else:
         found = _differences(id_first(ours), id_first(theirs), b"", form.ignore_field_order)
     paths = [path.decode(errors="replace") for path in islice(dict.fromkeys(found), MOST_PATHS + 1)]

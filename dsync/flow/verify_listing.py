@@ -13,7 +13,7 @@ from dsync import codec, wire
 from dsync.codec import raw
 from dsync.connector import Connector
 from dsync.errors import DataError
-from dsync.flow.digest import Digester, Form, id_bytes
+from dsync.flow.digest import Digester, Form
 from dsync.flow.verify_scope import Pair
 from dsync.flow.verify_spill import Spill, pack
 from dsync.flow.verify_window import DESTINATION, SIDES, SOURCE, Window
@@ -89,13 +89,13 @@ class Reading:
 
     def _identity(self, document: bytes) -> tuple[bytes, int, bytes]:
         """What identifies a document, and its id as type and value; one without an id is identified by what is compared of it."""
-        if document[4:9] == OBJECT_ID_FIRST:
+        if document[4:9] == OBJECT_ID_FIRST and not self.form.as_text:
             value = document[9:21]
             return b"\7" + value, raw.OBJECT_ID, value
         kind, value = raw.id_of(document)
         if self._text_on_both and value == self._marked and kind == raw.STRING:
             return b"\0" + self.form.of(document), 0, b""
-        return id_bytes(kind, value), kind, value
+        return self.form.identity(kind, value), kind, value
 
 
 class Pace:

@@ -63,6 +63,8 @@ class Outcome:
     # What was left to other runs or to chance; empty: nothing.
     covered: str = ""
     notes: list[str] = field(default_factory=list)
+    # What source and destination are, without credentials.
+    ends: tuple[str, str] = ("", "")
     error: DsyncError | None = None
     seconds: float = 0.0
 
@@ -88,7 +90,12 @@ class Outcome:
     def summary(self) -> dict[str, Any]:
         """The report's last line."""
         found = self.differences
-        summary: dict[str, Any] = {"result": self.result, **{kind: found[kind] for kind in KINDS}}
+        summary: dict[str, Any] = {
+            "result": self.result,
+            "source": self.ends[0],
+            "destination": self.ends[1],
+            **{kind: found[kind] for kind in KINDS},
+        }
         for side, name in ((SOURCE, "source_documents"), (DESTINATION, "destination_documents")):
             count = self.documents(side)
             summary[name] = "unknown" if count is None else count

@@ -108,29 +108,52 @@ class Placed:
     difference: Difference
 
 
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a report says of its verification: the identities of the ends; empty where it does not say."""
+
+    source: str = ""
+    destination: str = ""
+
+
 def read_report(path: str) -> Iterator[Placed]:
     """The differences of a report. Raises UsageError where it cannot be read, DataError with the line where it is none."""
+    for number, line in _parsed(path):
+        if isinstance(line, Difference):
+            yield Placed(number, line)
+
+
+def check_report(path: str) -> Summary:
+    """Reads the report to its end, so that nothing is done for one that turns out to be none; what it says of itself.
+
+    Raises UsageError and DataError as `read_report` does.
+    """
+    summary = Summary()
+    for _, line in _parsed(path):
+        if isinstance(line, Summary):
+            summary = line
+    return summary
+
+
+def _parsed(path: str) -> Iterator[tuple[int, Difference | Summary]]:
     try:
         with Path(path).open("rb") as file:
-            yield from _differences(path, file)
+            for number, line in enumerate(_lines(file), 1):
+                if line.strip():
+                    yield number, _parse_at(path, number, line)
     except OSError as error:
         raise UsageError(f"the report {path!r} cannot be read: {error.strerror}", remedy="check --from") from error
 
 
-def _differences(path: str, file: BinaryIO) -> Iterator[Placed]:
-    for number, line in enumerate(_lines(file), 1):
-        if not line.strip():
-            continue
-        try:
-            difference = _parse(line)
-        except (ValueError, DataError, msgspec.MsgspecError) as error:
-            reason = error.message if isinstance(error, DataError) else str(error)
-            raise DataError(
-                f"line {number} of the report {path!r} is not one that dsync verify wrote: {reason}",
-                remedy="give the report as it was written",
-            ) from error
-        if difference:
-            yield Placed(number, difference)
+def _parse_at(path: str, number: int, line: bytes) -> Difference | Summary:
+    try:
+        return _parse(line)
+    except (ValueError, DataError, msgspec.MsgspecError) as error:
+        reason = error.message if isinstance(error, DataError) else str(error)
+        raise DataError(
+            f"line {number} of the report {path!r} is not one that dsync verify wrote: {reason}",
+            remedy="give the report as it was written",
+        ) from error
 
 
 def _lines(file: BinaryIO) -> Iterator[bytes]:
@@ -142,13 +165,13 @@ _text = msgspec.json.Decoder(str)
 _paths = msgspec.json.Decoder(list[str])
 
 
-def _parse(line: bytes) -> Difference | None:
-    """The line's difference; None for a summary, and for counts, which name no document. Raises ValueError and DataError."""
+def _parse(line: bytes) -> Difference | Summary:
+    """A line that is about counts, which name no document, is as good as a summary. Raises ValueError and DataError."""
     try:
         found = _members.decode(line)
         kind = _text.decode(found["kind"])
         if kind in ("summary", "count"):
-            return None
+            return Summary(*(_text.decode(found[name]) if name in found else "" for name in ("source", "destination")))
         namespace = _text.decode(found["namespace"])
         destination = _text.decode(found["destination"]) if "destination" in found else namespace
         fields = tuple(_paths.decode(found["fields"])) if "fields" in found else ()

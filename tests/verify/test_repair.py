@@ -16,7 +16,7 @@ from dsync.errors import DataError, LimitError, TransientError, UsageError
 from dsync.flow.repair import Repaired, RepairSettings, repair
 from dsync.flow.verify import verify
 from dsync.flow.verify_outcome import VerifySettings
-from dsync.flow.verify_report import Report, read_report
+from dsync.flow.verify_report import Report, check_report, read_report
 from dsync.testing.faults import Faulty, fail
 from dsync.testing.memory import MemoryConnector
 from dsync.wrap.delegate import Delegate
@@ -173,3 +173,13 @@ async def test_what_was_done_before_a_failure_is_known(tmp_path: Path) -> None:
     assert 0 < done.total["written"] < 100
     await mended(ours, theirs, path)
     assert (await compared(ours, theirs)).outcome.result == "equal"
+
+
+async def test_ends_that_are_swapped_are_refused(tmp_path: Path) -> None:
+    ours, theirs = memory("ours", {NAMESPACE: encoded(documents(10))}), memory("theirs", {NAMESPACE: []})
+    path = await reported(ours, theirs, tmp_path / "r")
+    made_for = check_report(path)
+    with pytest.raises(UsageError, match="other way round"):
+        await repair(theirs, ours, read_report(path), RepairSettings(delete_extra=True), made_for=made_for)
+    assert len(ours.store.documents(NAMESPACE)) == 10
+    assert (await repair(ours, theirs, read_report(path), RepairSettings(), made_for=made_for)).total == {"written": 10}

@@ -14,7 +14,7 @@ from bson import Binary, Code, Decimal128, Int64, MaxKey, MinKey, ObjectId, Rege
 
 from dsync.codec import raw
 from dsync.errors import DataError, UsageError
-from dsync.flow.verify_report import Difference, Report, batches, read_report
+from dsync.flow.verify_report import Difference, Report, batches, check_report, read_report
 
 IDS: list[Any] = [
     1,
@@ -114,8 +114,9 @@ GARBAGE = [
 def test_garbage_is_an_error_with_its_line(tmp_path: Path, line: bytes) -> None:
     good = difference(raw.INT32, b"\1\0\0\0").line()
     (tmp_path / "r").write_bytes(good + b"\n" + good + line + b"\n" + good)
-    with pytest.raises(DataError, match=r"^line 4 of the report"):
-        list(read_report(str(tmp_path / "r")))
+    for read in (lambda path: list(read_report(path)), check_report):
+        with pytest.raises(DataError, match=r"^line 4 of the report"):
+            read(str(tmp_path / "r"))
 
 
 def test_batches_hold_one_namespace_each_and_everything_once() -> None:

@@ -10,13 +10,14 @@ from typing import Any
 
 import bson
 import pytest
-from bson import Int64
+from bson import Int64, ObjectId
 from bson.raw_bson import RawBSONDocument
 from pymongo import MongoClient
 
 from dsync import codec, namespaces
 from dsync.endpoint import Endpoint
 from dsync.errors import DsyncError
+from dsync.flow.digest import Form
 from dsync.flow.repair import RepairSettings, repair
 from dsync.flow.verify import verify
 from dsync.flow.verify_outcome import VerifySettings
@@ -157,6 +158,25 @@ async def test_a_query_holds_for_the_verification_too(mongo: Mongo, mongo_uri: s
     assert (await compared(source, plain, **selection)).outcome.result == "equal"
     assert (await compared(source, plain, quick_count=True, **selection)).outcome.result == "equal"
     assert (await compared(plain, plain, quick_count=True, **selection)).outcome.result == "different"
+
+
+async def test_a_copy_to_csv_is_compared_by_the_text_that_it_can_hold(
+    mongo: Mongo, mongo_uri: str, database: str, tmp_path: Path
+) -> None:
+    mixed = [{"_id": 1000 + n, "a": n, "b": None if n % 2 else "", "c": 1e16 * n} for n in range(500)]
+    store(mongo, database, encoded([*kit.all_types(), *mixed, *({**each, "_id": ObjectId()} for each in mixed)]))
+    ends = Endpoint(uri_of(mongo_uri, database)), Endpoint(str(tmp_path / "things.csv"))
+    await copy(*ends)
+    assert (await compared(*ends)).outcome.result == "different"
+    verified = await compared(*ends, form=Form(as_text=True))
+    assert (verified.outcome.result, verified.lines) == ("equal", [])
+    assert any("compared as text" in note for note in verified.outcome.notes)
+    mongo[database].things.update_one({"_id": 1001}, {"$set": {"a": -1, "b": "", "c": 1e16}})
+    mongo[database].things.delete_one({"_id": 1002})
+    found = (await compared(*ends, form=Form(as_text=True))).found
+    assert found == {("1001", "changed"): ["a"], ('"1002"', "extra"): []}
+    by_column = Form(as_text=True, projection=((b"b",),))
+    assert (await compared(*ends, form=by_column)).found == {('"1002"', "extra"): []}
 
 
 async def test_an_id_of_another_type_of_number_is_mended_too(

@@ -263,6 +263,14 @@ async def test_ends_that_cannot_be_read_are_refused_before_anything_is_compared(
         await compared(source, memory("theirs", {}, source=False))
 
 
+async def test_a_namespace_is_not_compared_with_itself() -> None:
+    store = memory("ours", {"shop.a": encoded(documents(3)), "shop.b": encoded(documents(3))})
+    with pytest.raises(UsageError, match="with itself"):
+        await compared(store, store)
+    verified = await compared(store, store, selection=namespaces.parse(["shop.a:shop.b"]))
+    assert verified.outcome.result == "equal"
+
+
 async def test_namespaces_are_compared_under_the_names_that_the_copy_gave_them() -> None:
     content = {"shop.a": encoded(documents(10)), "shop.b": encoded(documents(20)), "rest.c": encoded(documents(5))}
     mapped = {"copy.a": content["shop.a"], "copy.b": content["shop.b"][1:], "shop.a": [], "rest.c": []}
@@ -336,8 +344,8 @@ def unkeyed(name: str, content: list[bytes]) -> MemoryStore:
 class Plain(Delegate):
     """Text whose records have no identity."""
 
-    def __init__(self, texts: list[bytes]) -> None:
-        super().__init__(memory("plain", {NAMESPACE: []}, types=TEXT))
+    def __init__(self, name: str, texts: list[bytes]) -> None:
+        super().__init__(memory(name, {NAMESPACE: []}, types=TEXT))
         self.texts = texts
 
     async def GetInfo(self, request: wire.GetInfoRequest) -> wire.GetInfoResponse:
@@ -354,15 +362,15 @@ class Plain(Delegate):
 
 
 async def test_records_without_an_id_are_compared_by_what_they_hold_as_often_as_they_stand() -> None:
-    ours = Plain([b'{"a": 1}', b'{"a": 2}', b'{"a":2}', b'{"a": 3}'])
-    theirs = Plain([b'{"a":1}', b'{"a":2}', b'{"a":4}'])
+    ours = Plain("ours", [b'{"a": 1}', b'{"a": 2}', b'{"a":2}', b'{"a": 3}'])
+    theirs = Plain("theirs", [b'{"a":1}', b'{"a":2}', b'{"a":4}'])
     verified = await compared(ours, theirs)
     assert sorted((line["kind"], "id" in line) for line in verified.lines) == [
         ("extra", False),
         ("missing", False),
         ("missing", False),
     ]
-    assert (await compared(ours, Plain(ours.texts[::-1]))).outcome.result == "equal"
+    assert (await compared(ours, Plain("theirs", ours.texts[::-1]))).outcome.result == "equal"
 
 
 async def test_reports_hold_no_values() -> None:
