@@ -275,7 +275,8 @@ class MongoConnector(Connector):
 
 def _expect_bson(data_type: wire.DataType.ValueType) -> None:
     if data_type != wire.BSON:
-        raise UsageError(f"MongoDB speaks BSON, not {wire.DataType.Name(data_type)}")
+        name = wire.DataType.Name(data_type) if data_type in wire.DataType.values() else f"type {data_type}"
+        raise UsageError(f"MongoDB speaks BSON, not {name}")
 
 
 def _id_part(parts: Any) -> tuple[int, bytes]:

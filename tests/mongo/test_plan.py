@@ -201,8 +201,9 @@ async def test_a_bare_name_without_a_database_is_a_usage_error_that_shows_the_ur
         await (await connect(to="")).GetNamespaceMetadata(wire.GetNamespaceMetadataRequest(namespace="people"))
 
 
-async def test_only_bson_is_spoken(connect: Connect) -> None:
+@pytest.mark.parametrize("data_type", [0, wire.JSON_ID, wire.EXTENDED_JSON, 77])
+async def test_only_bson_is_spoken(connect: Connect, data_type: wire.Type) -> None:
     with pytest.raises(UsageError, match="BSON"):
         await (await connect()).WriteData(
-            wire.WriteDataRequest(namespace="a", data=[bson.encode({"_id": 1})], type=wire.JSON_ID)
+            wire.WriteDataRequest(namespace="a", data=[bson.encode({"_id": 1})], type=data_type)
         )
