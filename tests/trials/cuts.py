@@ -31,7 +31,16 @@ COPIES = (
 STREAMS = (("stream", "mongo", 0), ("stream", "mongo", 1))
 KINDS = (*COPIES, *STREAMS)
 # Short, so that what hangs is given up and tried again within a trial.
-MONGO_PATIENCE = ["--server-timeout", "3", "--ping-timeout", "3", "--operation-timeout", "3"]
+MONGO_PATIENCE = ["--server-timeout", "5", "--ping-timeout", "5", "--operation-timeout", "5"]
+# Of the run after it; how long to try again is no part of a flow.
+UNDISTURBED = ["--retry-for", "120"]
+# Small pages and batches, so that each is well within that time.
+SOURCE_OPTIONS = {
+    "mongo": [*MONGO_PATIENCE, "--max-page-size", "500"],
+    "bson": ["--batch-size", "500"],
+    "jsonl": ["--batch-size", "500"],
+    "s3": [],
+}
 # What a copy of these sizes moves is between one and three megabytes.
 MOST_BYTES = 2_500_000
 
@@ -100,17 +109,17 @@ def cut_copy(
     with ExitStack() as stack:
         ends = list(plain)
         ends[broken], proxy = behind(stack, plain[broken])
-        command = ["--mode", "InitialSync", "--retry-for", str(chance.choice((0, 3, 20))), "--writer-batch-size", "500"]
-        command += between(ends[0], ends[1], *(MONGO_PATIENCE if kinds[0] == "mongo" else ()))
+        command = ["--mode", "InitialSync", "--writer-batch-size", "500"]
+        command += between(ends[0], ends[1], *SOURCE_OPTIONS[kinds[0]])
         command += MONGO_PATIENCE if kinds[1] == "mongo" else []
         try:
-            process = dsync.start(*command)
+            process = dsync.start("--retry-for", str(chance.choice((0, 3, 20))), *command)
             disturb(process, proxy, chance, fault, chance.randrange(MOST_BYTES))
             status = ended(process, command, outcome)
             if status == 3 and (there := sum(1 for _ in plain[1].read())):
                 outcome.wrong.append(f"exit status 3 says that nothing was written, and {there} documents are there")
             if status != 0:
-                finish(dsync, command, outcome)
+                finish(dsync, [*UNDISTURBED, *command], outcome)
             check_equal(plain[0], plain[1], outcome)
         finally:
             plain[1].remove()
@@ -143,11 +152,11 @@ def cut_stream(seed: int, shared: Servers, chance: random.Random, broken: int, f
     with ExitStack() as stack, MongoClient[dict[str, object]](shared.mongo_uri) as client:
         uris = [with_options(shared.mongo_uri)] * 2
         uris[broken], proxy = mongo_behind(stack, shared.mongo_uri)
-        command = ["--mode", "Full", "--retry-for", str(chance.choice((0, 3, 30))), "--ns", f"{source}:{target}"]
+        command = ["--mode", "Full", "--ns", f"{source}:{target}"]
         command += [uris[0], *MONGO_PATIENCE, "--stream-wait", "0.5", uris[1], *MONGO_PATIENCE]
         load.start()
         try:
-            process = dsync.start(*command)
+            process = dsync.start("--retry-for", str(chance.choice((0, 3, 30))), *command)
             disturb(process, proxy, chance, fault, chance.randrange(MOST_BYTES // 4))
             time.sleep(chance.uniform(0, 3))
             if process.poll() is None:
@@ -158,7 +167,7 @@ def cut_stream(seed: int, shared: Servers, chance: random.Random, broken: int, f
                 ended(process, command, outcome)
             load.stop()
             outcome.counts["writes"] += load.acknowledged
-            catch_up(dsync, command, outcome)
+            catch_up(dsync, [*UNDISTURBED, *command], outcome)
             judge(load, shared.mongo_uri, source, target, outcome)
         finally:
             client.drop_database(source)

@@ -48,8 +48,8 @@ class End(Protocol):
     def fill(self, documents: Documents) -> None:
         """Puts documents in before the trial."""
 
-    def words(self) -> list[str]:
-        """Its URI and options."""
+    def words(self, *, written: bool = False) -> list[str]:
+        """Its URI and options, as the source or as what is written."""
 
     def read(self) -> Iterator[oracle.Placed]:
         """Everything in it, as BSON, by namespace."""
@@ -74,7 +74,7 @@ class Mongo:
             for namespace, found in documents.items():
                 client[self.name][namespace].insert_many(map(bson.raw_bson.RawBSONDocument, found))
 
-    def words(self) -> list[str]:
+    def words(self, *, written: bool = False) -> list[str]:
         return [self.uri.replace("/?", f"/{self.name}?")]
 
     def read(self) -> Iterator[oracle.Placed]:
@@ -105,7 +105,7 @@ class Files:
             else:
                 path.write_text("".join(json_util.dumps(bson.decode(d), json_options=LIBERAL) + "\n" for d in found))
 
-    def words(self) -> list[str]:
+    def words(self, *, written: bool = False) -> list[str]:
         return [f"{self.folder}/", "--format", self.format, *(["--types", "ejson"] if self.format == "csv" else [])]
 
     def read(self) -> Iterator[oracle.Placed]:
@@ -146,10 +146,11 @@ class S3:
                 text = "".join(json_util.dumps(bson.decode(d), json_options=LIBERAL) + "\n" for d in some)
                 client.put_object(Bucket=self.bucket, Key=f"data/{namespace}/{part}.jsonl", Body=text.encode())
 
-    def words(self) -> list[str]:
+    def words(self, *, written: bool = False) -> list[str]:
         with contextlib.suppress(Exception):  # it may be there already
             self._client().create_bucket(Bucket=self.bucket)
-        return [f"s3://{self.bucket}/data", "--endpoint", self.endpoint, "--output-format", "jsonl"]
+        form = ["--output-format", "jsonl"] if written else []
+        return [f"s3://{self.bucket}/data", "--endpoint", self.endpoint, *form]
 
     def read(self) -> Iterator[oracle.Placed]:
         client = self._client()

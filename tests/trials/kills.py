@@ -60,7 +60,7 @@ def between(source: End, target: End, *options: str) -> list[str]:
         names = ["--ns", f"{here}:{there}"]
     elif here:
         names = ["--ns", f"{here}.ns0:ns0,{here}.ns1:ns1"]
-    return [*names, *source.words(), *options, *target.words()]
+    return [*names, *source.words(), *options, *target.words(written=True)]
 
 
 def check_equal(source: End, target: End, outcome: Outcome) -> None:
