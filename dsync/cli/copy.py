@@ -32,7 +32,7 @@ def copy(ctx: click.Context, words: tuple[str, ...]) -> int:
         from dsync.cli.state import cleanup
 
         return run_async(cleanup(source, destination, to_settings(values)))
-    if any(values[name] for name in VERIFIES):
+    if any(values[name] is not None and values[name] is not False for name in VERIFIES):
         from dsync.cli.verify import run_verify
 
         return run_async(run_verify(source, destination, values))

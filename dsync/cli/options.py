@@ -172,9 +172,9 @@ VERIFICATION = (
     ),
     click.Option(
         ["--verify-max-tasks"],
-        type=click.IntRange(1),
+        type=click.IntRange(0),
         metavar="N",
-        help="Copy nothing, verify a sample of an earlier copy: N partitions of the source, picked at random.",
+        help="Copy nothing, verify a sample of an earlier copy: N partitions of the source, picked at random. 0: all.",
     ),
     click.Option(
         ["--parallel-integrity-check-workers"],

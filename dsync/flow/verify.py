@@ -162,7 +162,9 @@ class Verification:
             async for group in self._groups(spill):
                 await self._settle(group, rechecker)
                 if self._at_limit():
-                    self.outcome.notes.append(f"stopped after {settings.limit:,} differences; there may be more")
+                    self.outcome.notes.append(
+                        f"stopped at the limit of {settings.limit:,}: there may be more differences"
+                    )
                     return
 
     @property

@@ -153,7 +153,7 @@ async def test_a_limit_ends_the_search() -> None:
     )
     assert len(verified.lines) == 7
     assert verified.outcome.result == "different"
-    assert verified.outcome.notes == ["stopped after 7 differences; there may be more"]
+    assert verified.outcome.notes == ["stopped at the limit of 7: there may be more differences"]
 
 
 async def test_parts_cover_everything_once() -> None:
