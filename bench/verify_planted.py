@@ -102,7 +102,7 @@ def run(words: Sequence[str], folder: Path) -> Run:
     """Runs dsync; what it tells people goes to stderr."""
     started, peak = time.perf_counter(), folder / "peak"
     environment = os.environ | {"PYTHONPATH": str(TOP), "XDG_STATE_HOME": str(folder), "TMPDIR": str(folder)}
-    command = [sys.executable, "-m", "tests.kit.peak", str(peak), "--no-progress", *words]
+    command = [sys.executable, "-m", "tests.verify.peak", str(peak), "--no-progress", *words]
     status = subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=False).returncode
     return Run(status, time.perf_counter() - started, int(peak.read_text()) / 1024)
 

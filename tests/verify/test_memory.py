@@ -36,7 +36,7 @@ def folder(tmp_path: Path) -> Path:
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the peak from /proc")
 def test_a_verification_of_two_orders_stays_within_its_memory(folder: Path) -> None:
     words = ("--memory-limit", "60MB", "verify", "--recheck", "0", "a.bson", "b.bson")
-    command = [sys.executable, "-m", "tests.kit.peak", str(folder / "peak"), *words]
+    command = [sys.executable, "-m", "tests.verify.peak", str(folder / "peak"), *words]
     done = subprocess.run(command, cwd=folder, env=Dsync(folder).variables(), capture_output=True, check=False)
     assert done.returncode == 4, done.stderr
     assert int((folder / "peak").read_text()) < MEGABYTES << 10

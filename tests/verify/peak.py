@@ -1,4 +1,4 @@
-"""Runs dsync and says how much memory it needed: `python -m tests.kit.peak PATH WORDS` writes the peak in kB to PATH.
+"""Runs dsync and says how much memory it needed: `python -m tests.verify.peak PATH WORDS` writes the peak in kB to PATH.
 
 `ru_maxrss` will not do: a child's begins with what its parent had when it was started.
 """
