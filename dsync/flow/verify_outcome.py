@@ -90,12 +90,10 @@ class Outcome:
     def summary(self) -> dict[str, Any]:
         """The report's last line."""
         found = self.differences
-        summary: dict[str, Any] = {
-            "result": self.result,
-            "source": self.ends[0],
-            "destination": self.ends[1],
-            **{kind: found[kind] for kind in KINDS},
-        }
+        summary: dict[str, Any] = {"result": self.result}
+        if self.result != "equal":  # a repair must not go the other way round
+            summary |= {"source": self.ends[0], "destination": self.ends[1]}
+        summary |= {kind: found[kind] for kind in KINDS}
         for side, name in ((SOURCE, "source_documents"), (DESTINATION, "destination_documents")):
             count = self.documents(side)
             summary[name] = "unknown" if count is None else count
