@@ -7,18 +7,22 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from dsync import wire
+from dsync.codec import raw
 from dsync.errors import NotFoundError
 from dsync.flow.verify_fields import changed_paths
 from dsync.flow.verify_listing import IDS_PER_REQUEST, Reading, Side, by_ids, pages
 from dsync.flow.verify_report import Difference
 from dsync.flow.verify_scope import Pair
-from dsync.flow.verify_spill import Suspect, judge
+from dsync.flow.verify_spill import Record, Suspect, judge
 from dsync.flow.verify_window import SOURCE
 
 # Suspects looked at together: by id, or where a side has to be listed as a whole for them; and their documents in bytes.
 SUSPECTS_BY_IDS = IDS_PER_REQUEST
 SUSPECTS_BY_LISTING = 50_000
 MOST_BYTES = 32 << 20
+
+# Types of ids that no query finds by value; 0 is no id at all.
+NEVER_ASKED_FOR = frozenset({0, raw.UNDEFINED, raw.REGEX, raw.ARRAY})
 
 # A document with the namespace it was found in.
 Placed = tuple[str, bytes]
@@ -66,15 +70,16 @@ class Rechecker:
             by_pair.setdefault(suspect.record.pair, []).append(suspect)
         found: Found = {}
         for number, suspects in by_pair.items():
+            asked = [each for each in suspects if side.by_ids and can_be_asked_for(each.record)]
+            others = [each for each in suspects if not side.by_ids or not can_be_asked_for(each.record)]
             for name in names_of(self.pairs[number], side):
-                if side.by_ids:
-                    await self._fetch_by_ids(side, name, suspects, found)
-                else:
-                    await self._fetch_by_listing(side, name, suspects, found)
+                await self._fetch_by_ids(side, name, asked, found)
+                if others:
+                    await self._fetch_by_listing(side, name, others, found)
         return found
 
     async def _fetch_by_ids(self, side: Side, name: str, suspects: Sequence[Suspect], found: Found) -> None:
-        for some in chunks((s for s in suspects if s.record.id_kind), IDS_PER_REQUEST):
+        for some in chunks(suspects, IDS_PER_REQUEST):
             records = [suspect.record for suspect in some]
             answers = await by_ids(side, name, [(record.id_kind, record.id_value) for record in records])
             there = [(record.key, data) for record, data in zip(records, answers, strict=True) if data]
@@ -91,6 +96,13 @@ class Rechecker:
                 for key, document in zip(self.reading.keys(number, documents), documents, strict=True):
                     if key in wanted:
                         found.setdefault(key, []).append((name, document))
+
+
+def can_be_asked_for(record: Record) -> bool:
+    """Whether a query by id can mean this one: stores take some values for patterns and operators, and find nothing."""
+    if record.id_kind in NEVER_ASKED_FOR:
+        return False
+    return record.id_kind != raw.DOCUMENT or record.id_value[5:6] != b"$"
 
 
 async def parts_of(side: Side, name: str) -> list[wire.Partition]:

@@ -138,6 +138,25 @@ async def test_what_arrives_while_it_is_rechecked_is_not_reported() -> None:
     assert len((await compared(ours, live, recheck=2)).lines) == 1
 
 
+class Patterns(Delegate):
+    """Finds nothing by ids that it takes for patterns, as a database does."""
+
+    async def GetByIds(self, request: wire.GetByIdsRequest) -> wire.GetByIdsResponse:
+        answer = await super().GetByIds(request)
+        for asked, item in zip(request.ids, answer.data, strict=True):
+            if asked.id[0].type in (raw.REGEX, raw.ARRAY, raw.UNDEFINED):
+                item.data = b""
+        return answer
+
+
+async def test_what_cannot_be_asked_for_by_id_is_not_taken_for_equal() -> None:
+    def sides(version: int) -> list[bytes]:
+        return encoded([{"_id": bson.Regex("^a"), "v": version}, {"_id": [1, 2], "v": version}, {"_id": 1}])
+
+    ours, theirs = (Patterns(memory(name, {NAMESPACE: sides(n)})) for n, name in enumerate(("ours", "theirs")))
+    assert [line["kind"] for line in (await compared(ours, theirs)).lines] == ["changed", "changed"]
+
+
 async def test_rechecking_pauses_as_often_as_asked_and_only_while_something_differs() -> None:
     source = encoded(documents(10))
     ours = Faulty(memory("ours", {NAMESPACE: source}))
