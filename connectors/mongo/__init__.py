@@ -70,11 +70,11 @@ SOURCE_OPTIONS = (
     ),
     click.Option(
         ["--ddl"],
-        type=click.Choice(["fail", "ignore"]),
+        type=click.Choice(["fail", "apply", "ignore"]),
         default="fail",
         show_default=True,
-        help="What to do when a collection is dropped or renamed while it is copied or followed: stop, or go on and leave "
-        "the destination's documents as they are.",
+        help="What to do when a collection is dropped or renamed while it is copied or followed: stop, do the same to the "
+        "destination's documents, or leave them there.",
     ),
     click.Option(
         ["--stream-wait"],

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import zip_longest
+from itertools import groupby, zip_longest
 from typing import Any
 
-from connectors.mongo import ids
+from connectors.mongo import errors, ids
 from connectors.mongo.collection import COMMAND_DOCUMENTS, CollectionWriter, check_framing, chunks, id_filter
 from connectors.mongo.deployment import Deployment, Encoded
 from dsync import wire
@@ -17,6 +17,8 @@ from dsync.errors import DataError, GapError
 FULL = frozenset({wire.INSERT, wire.UPDATE})
 # What a delete or an update command adds to an _id or to changed fields.
 OVERHEAD_BYTES = 128
+# Removing all documents of a collection; what was removed when it ends early stays removed for the next try.
+CLEAR_SECONDS = 3600
 
 
 @dataclass(slots=True)
@@ -42,7 +44,15 @@ class Applier:
             GapError: an update is of an unknown type; nothing was applied.
         """
         collection = CollectionWriter(self._deployment, database, name)
-        changes = _by_id(updates, collection.namespace)
+        # All of it is judged before any of it is applied.
+        runs = [
+            (is_drop, _by_id(run, collection.namespace))
+            for is_drop, run in groupby(updates, lambda update: update.type == wire.DROP)
+        ]
+        for is_drop, changes in runs:
+            await (self._clear(collection) if is_drop else self._apply(collection, changes))
+
+    async def _apply(self, collection: CollectionWriter, changes: Sequence[Changes]) -> None:
         bases = [change.base for change in changes if change.base is not None]
         # Deletes first: they set free what other documents need in unique indexes.
         await self._delete(collection, [update for update in bases if update.type == wire.DELETE])
@@ -53,6 +63,14 @@ class Applier:
                 update for update in round_ if update is not None and (update.data or update.partial_update_unset)
             ]
             await self._change(collection, changing)
+
+    async def _clear(self, collection: CollectionWriter) -> None:
+        """Removes the documents; the collection itself stays, with its indexes, and is still the one that the flow knows."""
+        _, failed = await collection.send(
+            {"delete": collection.name, "deletes": [{"q": {}, "limit": 0}]}, [], seconds=CLEAR_SECONDS
+        )
+        for error in failed:
+            raise errors.from_code(error.code, error.details, f"clearing {collection.namespace!r}")
 
     async def _delete(self, collection: CollectionWriter, updates: Sequence[wire.Update]) -> None:
         keys = [raw.value_document(*_id(update), b"_id") for update in updates]
@@ -86,6 +104,8 @@ def _by_id(updates: Iterable[wire.Update], namespace: str) -> list[Changes]:
     """A whole version or a delete makes void what came before it for its id."""
     changes: dict[Hashable, Changes] = {}
     for update in updates:
+        if update.type == wire.DROP:
+            continue
         key = raw.id_key(*_id(update))
         if update.type == wire.PARTIAL_UPDATE:
             changes.setdefault(key, Changes()).partial.append(update)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import itertools
 import re
@@ -22,7 +23,9 @@ COMMAND_BYTES = DOCUMENT_BYTES
 COMMAND_DOCUMENTS = 100_000
 # What an update adds to its document, beside the _id.
 UPDATE_OVERHEAD_BYTES = 128
-FRUITLESS_ATTEMPTS = 3
+# Another request of the same moment, or another partition, may be about to set a unique value free.
+FRUITLESS_ATTEMPTS = 6
+FIRST_PAUSE_SECONDS = 0.02
 SHOWN_IDS = 5
 # The server puts its time into a top-level Timestamp(0, 0) of an insert or a replacement. The nine zeros, the key's end and the
 # value, are looked for first: a search for plain bytes is the fastest.
@@ -98,6 +101,8 @@ class CollectionWriter:
             attempts = attempts - 1 if len(refused) == len(documents) else FRUITLESS_ATTEMPTS
             if not attempts:
                 self.refuse(documents, refused)
+            if attempts < FRUITLESS_ATTEMPTS:
+                await asyncio.sleep(FIRST_PAUSE_SECONDS * 2 ** (FRUITLESS_ATTEMPTS - attempts))
             documents = newest(documents, [error.index for error in refused])
         return new
 
@@ -163,13 +168,13 @@ class CollectionWriter:
         return (await self.send({"update": self.name, "updates": updates}, documents))[1]
 
     async def send(
-        self, command: dict[str, Any], documents: Sequence[bytes]
+        self, command: dict[str, Any], documents: Sequence[bytes], *, seconds: float = 0
     ) -> tuple[dict[str, Any], list[WriteError]]:
         """Sends an unordered write; the reply, and its errors about single documents that trying again does not mend."""
         doing = f"writing to {self.namespace!r}"
         command |= {"ordered": False, "writeConcern": self.deployment.write_concern}
         try:
-            reply = await self.deployment.run(self.database, command, doing)
+            reply = await self.deployment.run(self.database, command, doing, seconds=seconds)
         except DataError:
             check_sound(documents, self.namespace)
             raise

@@ -9,14 +9,13 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any
 
 from bson.timestamp import Timestamp
-from google.protobuf.timestamp_pb2 import Timestamp as Moment
 
 from connectors.mongo import address, lookup, namespaces, query
 from connectors.mongo.applying import Applier
 from connectors.mongo.deployment import Deployment, Encoded, Timeouts
 from connectors.mongo.namespaces import Collection, Selection
 from connectors.mongo.planning import PlanRule, plan_collection
-from connectors.mongo.positions import Position, next_moment
+from connectors.mongo.positions import Position, moment, next_moment
 from connectors.mongo.reading import Reader
 from connectors.mongo.streaming import ChangeStream, StreamRule
 from connectors.mongo.writing import Writer
@@ -102,7 +101,7 @@ class MongoConnector(Connector):
             db_type="mongodb",
             version=".".join(map(str, self._deployment.version[:3])),
             capabilities=wire.Capabilities(source=source, sink=sink),
-            now=Moment(seconds=(await self._now()).time) if streams else None,
+            now=moment(await self._now()) if streams else None,
         )
 
     async def GetNamespaceMetadata(

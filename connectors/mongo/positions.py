@@ -6,12 +6,14 @@ BSON {v, kind, names, database, namespace, query, start? | token?}
 from __future__ import annotations
 
 import dataclasses
+import re
 from dataclasses import dataclass
 from typing import Any
 
 import bson
 from bson.raw_bson import RawBSONDocument
 from bson.timestamp import Timestamp
+from google.protobuf.timestamp_pb2 import Timestamp as Moment
 
 from connectors.mongo.cursors import REMEDY, checked_fields, typed
 from connectors.mongo.deployment import Encoded
@@ -21,7 +23,8 @@ from dsync.errors import CursorError
 VERSION = 1
 KIND = "mongo-position"
 # A resume token's data begins with the type of a timestamp, its seconds and its counter, in hexadecimal.
-TIMESTAMP_MARK = "82"
+TOKEN_TIME = re.compile("82[0-9A-Fa-f]{16}")
+MOST_IN_A_SECOND = 999_999
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +89,14 @@ def next_moment(time: Timestamp) -> Timestamp:
     return Timestamp(time.time, time.inc + 1)
 
 
-def token_seconds(token: bytes) -> int:
-    """The time up to which a resume token's stream has come, in seconds since 1970; 0 where it does not say."""
+def moment(time: Timestamp) -> Moment:
+    """A server's time for the wire; the counter within the second becomes microseconds, so that times keep their order."""
+    return Moment(seconds=time.time, nanos=1000 * min(time.inc, MOST_IN_A_SECOND))
+
+
+def token_time(token: bytes) -> Timestamp | None:
+    """The time up to which a resume token's stream has come; None where it does not say."""
     data = bson.decode(token).get("_data")
-    if not isinstance(data, str) or not data.startswith(TIMESTAMP_MARK):
-        return 0
-    try:
-        return int(data[2:10], 16)
-    except ValueError:
-        return 0
+    if not isinstance(data, str) or not TOKEN_TIME.match(data):
+        return None
+    return Timestamp(int(data[2:10], 16), int(data[10:18], 16))

@@ -12,13 +12,13 @@ from collections.abc import AsyncGenerator, Hashable, Iterable, Iterator, Sequen
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from google.protobuf.timestamp_pb2 import Timestamp as Moment
+from bson.timestamp import Timestamp
 
 from connectors.mongo import errors, events, lookup
 from connectors.mongo.cursors import REMEDY
 from connectors.mongo.deployment import Batch, Cursor, Deployment, Encoded
 from connectors.mongo.events import Event
-from connectors.mongo.positions import Position, token_seconds
+from connectors.mongo.positions import Position, moment, token_time
 from dsync import wire
 from dsync.codec import raw
 from dsync.errors import CursorError, DataError, GapError, TransientError
@@ -46,7 +46,7 @@ class StreamRule:
     query: bytes = b""
     wait_seconds: float = 1.0
     full_key: bool = False
-    ddl: Literal["fail", "ignore"] = "fail"
+    ddl: Literal["fail", "apply", "ignore"] = "fail"
 
 
 @dataclass(slots=True)
@@ -79,12 +79,13 @@ class ChangeStream:
                     for answer in await self._updates_of(segment):
                         yield answer
                     if segment.end is not None:
-                        self._judge(segment.end)
+                        async for answer in self._redefine(segment.end):
+                            yield answer
                         self._position = self._position.after(segment.end.token)
                 if batch.resume_token:
                     self._position = self._position.after(batch.resume_token)
                 if not batch.documents:
-                    yield self._answer(time=token_seconds(batch.resume_token))
+                    yield self._answer(time=token_time(batch.resume_token))
 
     async def counts(self) -> AsyncGenerator[wire.StreamLSNResponse, None]:
         """How many updates there are, for ever."""
@@ -178,8 +179,11 @@ class ChangeStream:
         covered = [_namespace_match(candidate) for candidate in candidates]
         return [{"$match": {"$or": [{"operationType": {"$nin": list(events.DATA)}}, *covered]}}]
 
-    def _judge(self, event: Event) -> None:
-        """Raises GapError for an event that changes what is there in a way that updates cannot tell."""
+    async def _redefine(self, event: Event) -> AsyncGenerator[wire.StreamUpdatesResponse, None]:
+        """What becomes of a drop or a rename; the position stays before it until all is handed out.
+
+        Raises GapError for those that are not to be applied and for events that are not understood.
+        """
         if event.kind in {events.DROP_DATABASE, events.INVALIDATE}:
             # The drops of the collections came before.
             return
@@ -189,13 +193,34 @@ class ChangeStream:
                 remedy="copy again with --restart",
             )
         touched = [name for name in (event.namespace, event.renamed_to) if name and self._position.covers(name)]
-        if not touched or self._rule.ddl == "ignore":
-            return
-        what = f"renamed to {event.renamed_to!r}" if event.kind == events.RENAME else "dropped"
-        raise GapError(
-            f"{event.namespace!r} was {what} at the source",
-            remedy="go on with --ddl ignore, which leaves the destination's documents as they are, or --restart the copy",
-        )
+        if self._rule.ddl == "fail" and touched:
+            what = f"renamed to {event.renamed_to!r}" if event.kind == events.RENAME else "dropped"
+            raise GapError(
+                f"{event.namespace!r} was {what} at the source",
+                remedy="go on with --ddl apply or --ddl ignore, or copy again with --restart",
+            )
+        if self._rule.ddl == "apply":
+            for name in touched:
+                yield self._answer(name, [wire.Update(type=wire.DROP)])
+                if name == event.renamed_to:
+                    async for answer in self._everything(name, event):
+                        yield answer
+
+    async def _everything(self, namespace: str, event: Event) -> AsyncGenerator[wire.StreamUpdatesResponse, None]:
+        """A renamed collection's documents, as inserts."""
+        database, _, name = namespace.partition(".")
+        command = {
+            "find": name,
+            "hint": {"_id": 1},
+            "filter": Encoded(self._rule.query) if self._rule.query else {},
+            "readConcern": {"level": "majority", "afterClusterTime": event.time},
+        }
+        doing = f"reading {namespace!r} after it was renamed"
+        async with contextlib.aclosing(self._deployment.documents(database, command, doing)) as batches:
+            async for batch in batches:
+                updates = [wire.Update(id=_id_value(document), type=wire.INSERT, data=document) for document in batch]
+                if updates:
+                    yield self._answer(namespace, updates)
 
     def _segments(self, batch: Batch) -> Iterator[Segment]:
         """The covered events in runs that are looked up and sent together; what is no data ends a run."""
@@ -231,7 +256,7 @@ class ChangeStream:
         last = segment.events[-1]
         self._position = self._position.after(last.token)
         name, updates = made[-1]
-        return [*answers, self._answer(name, updates, last.time.time if last.time else 0)]
+        return [*answers, self._answer(name, updates, last.time)]
 
     def _newest(self, segment: Iterable[Event]) -> list[Event]:
         """The last event of each document: with whole documents, it is all that counts."""
@@ -272,8 +297,7 @@ class ChangeStream:
 
     def _id(self, event: Event) -> list[wire.BsonValue]:
         if not self._rule.full_key:
-            kind, value = raw.id_of(event.key)
-            return [wire.BsonValue(data=value, type=kind, name="_id")]
+            return _id_value(event.key)
         parts = raw.elements(event.key)
         return [wire.BsonValue(data=event.key[at:end], type=kind, name=name.decode()) for kind, name, at, end in parts]
 
@@ -287,14 +311,19 @@ class ChangeStream:
         self._average_bytes[namespace] = max(average, (self._average_bytes.get(namespace, average) + average) / 2)
 
     def _answer(
-        self, namespace: str = "", updates: Sequence[wire.Update] = (), time: int = 0
+        self, namespace: str = "", updates: Sequence[wire.Update] = (), time: Timestamp | None = None
     ) -> wire.StreamUpdatesResponse:
         return wire.StreamUpdatesResponse(
             namespace=namespace,
             updates=updates,
             next_cursor=self._position.encode(),
-            time=Moment(seconds=time) if time else None,
+            time=None if time is None else moment(time),
         )
+
+
+def _id_value(document: bytes) -> list[wire.BsonValue]:
+    kind, value = raw.id_of(document)
+    return [wire.BsonValue(data=value, type=kind, name="_id")]
 
 
 def _namespace_match(name: str) -> dict[str, Any]:

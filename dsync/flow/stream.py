@@ -15,7 +15,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from dsync import wire
 from dsync.connector import Connector
 from dsync.errors import DsyncError, LimitError, TransientError, decisive
-from dsync.flow.updates import requests
+from dsync.flow.updates import drops, requests, runs
 from dsync.progress import StreamProgress, Tracker
 from dsync.state import State
 from dsync.wire.gen.dsync.v1.flow_pb2 import Position
@@ -131,13 +131,17 @@ class Follower:
             self._advance(answers, await self._apply(answers))
 
     async def _apply(self, answers: Sequence[wire.StreamUpdatesResponse]) -> int:
+        """Answers how many updates were set aside."""
+        return sum([await self._apply_run(run) for run in runs(answers)])
+
+    async def _apply_run(self, answers: Sequence[wire.StreamUpdatesResponse]) -> int:
         """Writes side by side; answers how many updates were set aside."""
         by_namespace: dict[str, list[wire.Update]] = {}
         for answer in answers:
             if answer.updates:
                 by_namespace.setdefault(self.rename(answer.namespace), []).extend(answer.updates)
         every = (update for updates in by_namespace.values() for update in updates)
-        self.allow_deletes(sum(update.type == wire.DELETE for update in every))
+        self.allow_deletes(sum(update.type == wire.DELETE for update in every) + await self._dropped(answers))
         writes = [
             self.sink.WriteUpdates(request)
             for name, updates in by_namespace.items()
@@ -148,6 +152,14 @@ class Follower:
         if errors:
             raise next((error for error in errors if not isinstance(error, DsyncError)), errors[0])
         return sum(result.set_aside for result in results if isinstance(result, wire.WriteUpdatesResponse))
+
+    async def _dropped(self, answers: Sequence[wire.StreamUpdatesResponse]) -> int:
+        """How many documents the drops among the answers remove, as far as that is counted at all."""
+        if self.settings.max_delete is None:
+            return 0
+        names = [self.rename(answer.namespace) for answer in answers if drops(answer)]
+        asked = [self.sink.GetNamespaceMetadata(wire.GetNamespaceMetadataRequest(namespace=name)) for name in names]
+        return sum(answer.count for answer in await asyncio.gather(*asked))
 
     def _advance(self, answers: Sequence[wire.StreamUpdatesResponse], set_aside: int) -> None:
         last = answers[-1]

@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 
 from dsync import wire
 from dsync.codec import raw
 
 # Updates in one request at the most: small enough to be written side by side.
 REQUEST_UPDATES = 1000
+
+
+def runs(answers: Iterable[wire.StreamUpdatesResponse]) -> Iterator[list[wire.StreamUpdatesResponse]]:
+    """The answers in parts to be applied one after the other: an answer that drops a namespace is one alone."""
+    run: list[wire.StreamUpdatesResponse] = []
+    for answer in answers:
+        if drops(answer):
+            yield from filter(None, (run, [answer]))
+            run = []
+        else:
+            run.append(answer)
+    yield from filter(None, (run,))
+
+
+def drops(answer: wire.StreamUpdatesResponse) -> bool:
+    """Whether an answer says that a namespace is gone."""
+    return any(update.type == wire.DROP for update in answer.updates)
 
 
 def compact(updates: Iterable[wire.Update]) -> list[list[wire.Update]]:

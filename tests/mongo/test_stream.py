@@ -14,7 +14,7 @@ from bson.timestamp import Timestamp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.mongo.positions import Position, token_seconds
+from connectors.mongo.positions import Position, moment, token_time
 from dsync import wire
 from dsync.errors import CursorError, GapError, TransientError
 from tests.mongo.conftest import Connect
@@ -102,15 +102,15 @@ async def test_an_idle_stream_moves_its_position_and_tells_the_time(
 ) -> None:
     source = await connect(stream_wait=QUICK)
     start = await position(source)
-    mongo[f"{database}"].client["admin"].command("ping")
     (idle,) = await until_quiet(source, start)
     assert (idle.namespace, list(idle.updates)) == ("", [])
     assert idle.next_cursor != start
-    before = idle.time.seconds
-    mongo[database].a.insert_one({"_id": 1})
-    now = (await source.GetInfo(wire.GetInfoRequest())).now.seconds
+    mongo[database].a.insert_many([{"_id": i} for i in range(5)])
+    now = (await source.GetInfo(wire.GetInfoRequest())).now
     answers = await until_quiet(source, idle.next_cursor)
-    assert answers[-1].time.seconds >= now >= before > 1_600_000_000
+    times = [(each.seconds, each.nanos) for each in (idle.time, answers[0].time, now, answers[-1].time)]
+    assert times == sorted(times)
+    assert times[0] < times[1]
 
 
 async def test_the_time_of_updates_is_that_of_the_source(connect: Connect, mongo: Mongo, database: str) -> None:
@@ -434,8 +434,18 @@ def test_a_damaged_position_is_refused_or_sound(garbage: bytes, at: int, differe
 
 
 @pytest.mark.parametrize(
-    ("token", "seconds"),
-    [({"_data": "8265A0C0FF00"}, 0x65A0C0FF), ({"_data": "zz"}, 0), ({"_data": 5}, 0), ({}, 0), ({"_data": "82"}, 0)],
+    ("token", "time"),
+    [
+        ({"_data": "8265A0C0FF0000000A2B"}, Timestamp(0x65A0C0FF, 10)),
+        *((token, None) for token in ({"_data": "zz"}, {"_data": 5}, {}, {"_data": "8265A0C0FF"})),
+    ],
 )
-def test_a_resume_token_tells_its_time(token: dict[str, Any], seconds: int) -> None:
-    assert token_seconds(bson.encode(token)) == seconds
+def test_a_resume_token_tells_its_time(token: dict[str, Any], time: Timestamp | None) -> None:
+    assert token_time(bson.encode(token)) == time
+
+
+def test_times_keep_their_order_on_the_wire() -> None:
+    times = [Timestamp(5, 1), Timestamp(5, 2), Timestamp(5, 4_000_000_000), Timestamp(6, 0)]
+    told = [(moment(time).seconds, moment(time).nanos) for time in times]
+    assert told == sorted(set(told))
+    assert all(nanos < 1_000_000_000 for _, nanos in told)

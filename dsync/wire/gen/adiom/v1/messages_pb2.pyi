@@ -59,6 +59,10 @@ class _UpdateTypeEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._Enu
     UPDATE_TYPE_DELETE: _UpdateType.ValueType  # 3
     UPDATE_TYPE_PARTIAL_UPDATE: _UpdateType.ValueType  # 4
     """`data` holds the changed fields only; `partial_update_unset` names the removed ones."""
+    UPDATE_TYPE_DROP: _UpdateType.ValueType  # 100
+    """dsync: every document of the namespace is gone; without id and data. What came before it is applied before, what comes
+    after it after.
+    """
 
 class UpdateType(_UpdateType, metaclass=_UpdateTypeEnumTypeWrapper): ...
 
@@ -68,6 +72,10 @@ UPDATE_TYPE_UPDATE: UpdateType.ValueType  # 2
 UPDATE_TYPE_DELETE: UpdateType.ValueType  # 3
 UPDATE_TYPE_PARTIAL_UPDATE: UpdateType.ValueType  # 4
 """`data` holds the changed fields only; `partial_update_unset` names the removed ones."""
+UPDATE_TYPE_DROP: UpdateType.ValueType  # 100
+"""dsync: every document of the namespace is gone; without id and data. What came before it is applied before, what comes
+after it after.
+"""
 Global___UpdateType: typing_extensions.TypeAlias = UpdateType
 
 @typing.final
