@@ -79,8 +79,7 @@ class FileConnector(Connector):
     async def FinishNamespace(self, request: wire.FinishNamespaceRequest) -> wire.FinishNamespaceResponse:
         """Puts the namespace's file in place."""
         with os_errors_mapped(self._settings.typed):
-            await self._sink.finish(request)
-        return wire.FinishNamespaceResponse()
+            return wire.FinishNamespaceResponse(warnings=await self._sink.finish(request))
 
 
 def _data_format(settings: Settings) -> str:

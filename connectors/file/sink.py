@@ -67,13 +67,14 @@ class FileSink:
             async with self._direct:
                 await asyncio.to_thread(self._append, target, layout, request)
 
-    async def finish(self, request: wire.FinishNamespaceRequest) -> None:
-        """Puts the file of these batches in place and removes all others of the flow."""
+    async def finish(self, request: wire.FinishNamespaceRequest) -> list[str]:
+        """Puts the file of these batches in place and removes all others of the flow; answers what the file cannot say."""
         target = target_of(self._settings, request.namespace)
         layout = layout_of(target.kind, self._settings)
         parts = [(part.partition, part.count) for part in request.parts]
-        await asyncio.to_thread(self._finish, target, layout, request.flow, parts)
+        notes = await asyncio.to_thread(self._finish, target, layout, request.flow, parts)
         self._begun.discard(target.staging(request.flow))
+        return notes
 
     def _metadata(self, target: Target) -> wire.GetNamespaceMetadataResponse:
         target = self._elsewhere(target)
@@ -129,7 +130,8 @@ class FileSink:
             marker.write(target.marker, replace(known, namespace=target.namespace, staging=flow), folder)
         self._begun.add(folder)
 
-    def _finish(self, target: Target, layout: Layout, flow: str, parts: Sequence[tuple[str, int]]) -> None:
+    def _finish(self, target: Target, layout: Layout, flow: str, parts: Sequence[tuple[str, int]]) -> list[str]:
+        notes: list[str] = []
         folder = target.staging(flow)
         known = marker.read(target.marker)
         _refuse_second(target, known, flow)
@@ -143,9 +145,10 @@ class FileSink:
         else:
             self._begin(target, flow)
             with durable.written_beside(folder / ASSEMBLED) as (descriptor, temporary):
-                published = _assembled(target, layout, batches, descriptor, flow, parts)
+                published, notes = _assembled(layout, batches, descriptor, flow, parts)
                 self._publish(target, temporary, published)
         _remove(folder)
+        return notes
 
     def _publish(self, target: Target, temporary: Path, published: Published) -> None:
         """Puts a finished file in place; before and after, the marker knows what is there."""
@@ -179,24 +182,21 @@ class FileSink:
             staging.write_part(path, layout.stage(list(request.data), request.type), len(request.data))
             batches.append(staging.staged(path))
             with durable.written_beside(folder / ASSEMBLED) as (descriptor, temporary):
-                published = _assembled(target, layout, batches, descriptor, "", [])
+                published, notes = _assembled(layout, batches, descriptor, "", [])
+                for note in notes:
+                    logger.warning("%s: %s", target.file, note)
                 self._publish(target, temporary, published)
 
 
 def _assembled(
-    target: Target,
-    layout: Layout,
-    batches: Sequence[Staged],
-    descriptor: int,
-    flow: str,
-    parts: Sequence[tuple[str, int]],
-) -> Published:
-    """Writes the file of the batches, durably."""
-    for note in layout.assemble(batches, descriptor):
-        logger.warning("%s: %s", target.file, note)
+    layout: Layout, batches: Sequence[Staged], descriptor: int, flow: str, parts: Sequence[tuple[str, int]]
+) -> tuple[Published, list[str]]:
+    """Writes the file of the batches, durably; answers besides what it cannot say of them."""
+    notes = list(layout.assemble(batches, descriptor))
     os.fsync(descriptor)
     status = os.fstat(descriptor)
-    return Published(flow, marker.digest(parts), staging.total(batches), status.st_size, status.st_mtime_ns)
+    size = staging.total(batches)
+    return Published(flow, marker.digest(parts), size, status.st_size, status.st_mtime_ns), notes
 
 
 def _found(folder: Path, parts: Sequence[tuple[str, int]]) -> list[Staged] | str:
