@@ -56,7 +56,7 @@ async def verify(
     except DsyncError as error:
         if not run.began:
             raise
-        run.outcome.error = error
+        run.outcome.result, run.outcome.error = "incomplete", error
     finally:
         run.outcome.seconds = run.tracker.seconds
         if run.began:
@@ -117,7 +117,8 @@ class Verification:
         self._show(pairs)
         self.began = True
         if settings.quick_count:
-            await together([self._count_pairs(sides, iter(pairs))])
+            todo = iter(pairs)
+            await together([self._count_pairs(sides, todo) for _ in range(settings.tasks)])
         else:
             await self._compare(scope.pairs, pairs, sides, common)
         self.outcome.result = "different" if self.outcome.differs else "equal"
