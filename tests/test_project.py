@@ -80,7 +80,9 @@ def test_every_data_file_is_described() -> None:
 def test_make_help_lists_every_target() -> None:
     lines = (TOP / "Makefile").read_text().splitlines()
     (declared,) = (line for line in lines if line.startswith(".PHONY:"))
-    shown = subprocess.run(["make", "help"], cwd=TOP, capture_output=True, text=True, check=True).stdout
+    shown = subprocess.run(
+        ["make", "--no-print-directory", "help"], cwd=TOP, capture_output=True, text=True, check=True
+    ).stdout
     assert [line.split()[1] for line in shown.splitlines()] == declared.split()[1:]
 
 

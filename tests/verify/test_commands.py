@@ -146,12 +146,14 @@ def test_a_sample_says_how_many_partitions_it_covers(inline: Run) -> None:
         (["verify", "mongodb://127.0.0.1:1/a", "--server-timeout", "0.2", "same.jsonl", "--retry-for", "0"], 3, ""),
         (["repair", "a.jsonl", "same.jsonl"], 2, "--from is missing"),
         (["repair", "--from", "no", "a.jsonl", "same.jsonl"], 2, "does not exist"),
-        (["repair", "--from", "a.jsonl", "a.jsonl", "same.jsonl"], 2, "copy again"),
+        (["repair", "--from", "a.jsonl", "a.jsonl", "same.jsonl"], 1, "line 1 of the report 'a.jsonl'"),
+        (["repair", "--from", "report", "a.jsonl", "same.jsonl"], 2, "copy again"),
     ],
 )
 def test_what_cannot_work_ends_with_its_status_and_the_reason(
-    inline: Run, words: list[str], status: int, says: str
+    dsync: Dsync, inline: Run, words: list[str], status: int, says: str
 ) -> None:
+    (dsync.folder / "report").write_text('{"namespace":"a","destination":"same","id":1,"kind":"missing","fields":[]}\n')
     assert says in inline(*words, expect=status).err
 
 
