@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from dsync import wire
 from dsync.connector import Connector
 from dsync.endpoint import Endpoint
-from dsync.errors import DataError, GapError, NotFoundError, SetAsideError, UnimplementedError, UsageError
+from dsync.errors import DataError, DsyncError, GapError, NotFoundError, SetAsideError, UnimplementedError, UsageError
 from dsync.flow import budget
 from dsync.flow.agree import Agreement, agree, choose_mode
 from dsync.flow.copy import Copy
@@ -33,6 +33,9 @@ from dsync.wrap.fence import Fence
 from dsync.wrap.retry import Retry
 
 logger = logging.getLogger(__name__)
+
+# Seconds that finding the position for `--reverse` may take at the end of a run.
+WAY_BACK_SECONDS = 3.0
 
 
 async def migrate(
@@ -351,7 +354,14 @@ class Run:
         ):
             return
         back = self.settings.selection.reversed()
-        plan = await make_plan(self.sink, capabilities.source, back, copy=False, updates=True)
+        try:
+            async with asyncio.timeout(WAY_BACK_SECONDS):
+                plan = await make_plan(self.sink, capabilities.source, back, copy=False, updates=True)
+        except (DsyncError, TimeoutError) as error:
+            # what this run set out to do holds all the same
+            reason = error.message if isinstance(error, DsyncError) else "the destination does not answer in time"
+            self.tracker.warn(f"no position was kept for --reverse: {reason}")
+            return
         flow = replace(
             self.flow,
             id=flow_id(self.flow.destination, self.flow.source, reverse_name(self.settings)),

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import click
 
 from dsync.cli.ending import clean
+from dsync.errors import UsageError
 
 Result = TypeVar("Result")
 
@@ -27,12 +28,19 @@ class Redacting(logging.Formatter):
 
 def configure_logging(values: Mapping[str, Any]) -> None:
     """By --verbosity and --logfile; only the command line does this."""
-    handler = logging.FileHandler(values["logfile"]) if values["logfile"] else logging.StreamHandler(sys.stderr)
+    handler = _log_file(values["logfile"]) if values["logfile"] else logging.StreamHandler(sys.stderr)
     handler.setFormatter(Redacting("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     level = {"WARN": "WARNING"}.get(values["verbosity"].upper(), values["verbosity"].upper())
     logging.basicConfig(level="WARNING", handlers=[handler], force=True)
     for package in ("dsync", "connectors"):
         logging.getLogger(package).setLevel(level)
+
+
+def _log_file(path: str) -> logging.Handler:
+    try:
+        return logging.FileHandler(path)
+    except OSError as error:
+        raise UsageError(f"--logfile {path!r} cannot be written: {error.strerror}", remedy="name another") from error
 
 
 class Stop:
