@@ -42,10 +42,10 @@ def copy(ctx: click.Context, words: tuple[str, ...]) -> int:
 async def run_copy(source: Endpoint, destination: Endpoint, values: Mapping[str, Any]) -> int:
     """Copies, shows progress and the summary. Raises the failure that decides the exit status."""
     from dsync.cli.runner import Stop
-    from dsync.migrate import migrate
     from dsync.progress import Tracker
     from dsync.progress.text import summary
     from dsync.progress.views import shown
+    from dsync.run import migrate
 
     tracker, stop = Tracker(), Stop()
     stop.listen()

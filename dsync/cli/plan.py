@@ -24,8 +24,8 @@ def plan(ctx: click.Context, words: tuple[str, ...]) -> int:
     assert ctx.parent is not None
     source, destination, values = take_both(ctx.parent, words, ctx.parent.obj or {})
     from dsync.cli.runner import configure_logging
-    from dsync.migrate import preview
     from dsync.progress.text import number
+    from dsync.run import preview
     from dsync.wire import DataType
 
     configure_logging(values)

@@ -9,8 +9,8 @@ import pytest
 
 from dsync import namespaces, wire
 from dsync.errors import DataError, DsyncError, GapError, TransientError, UsageError
-from dsync.migrate import migrate
 from dsync.progress import Tracker
+from dsync.run import migrate
 from dsync.testing.faults import Faulty, delay, fail, lose_answer
 from dsync.testing.store import MemoryStore
 from tests.engine.driving import connector, contents, documents, settings, store_with

@@ -12,8 +12,8 @@ import pytest
 
 from dsync import wire
 from dsync.errors import DataError, SetAsideError
-from dsync.migrate import migrate
 from dsync.progress import Tracker
+from dsync.run import migrate
 from dsync.testing.store import MemoryStore
 from dsync.wrap.delegate import Delegate
 from tests.engine.driving import connector, documents, settings, store_with

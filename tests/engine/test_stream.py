@@ -14,8 +14,8 @@ from dsync import namespaces, wire
 from dsync.codec import raw
 from dsync.errors import GapError, LimitError, TransientError, UsageError
 from dsync.flow.updates import compact, requests
-from dsync.migrate import migrate
 from dsync.progress import Tracker
+from dsync.run import migrate
 from dsync.settings import Settings
 from dsync.testing.faults import Faulty, fail, lose_answer
 from dsync.testing.store import MemoryStore

@@ -12,8 +12,8 @@ from connectors.mongo.connector import MongoConnector
 from dsync import wire
 from dsync.errors import LimitError
 from dsync.flow.updates import runs
-from dsync.migrate import migrate
 from dsync.namespaces import parse
+from dsync.run import migrate
 from dsync.settings import Settings
 from tests.mongo.conftest import Connect
 from tests.mongo.driving import Mongo, stored, uri_of

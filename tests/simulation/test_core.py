@@ -18,7 +18,7 @@ from dsync.flow import step as step_module
 from dsync.flow.gauge import Gauge
 from dsync.flow.step import Batch
 from dsync.flow.stream import Follower
-from dsync.migrate import migrate
+from dsync.run import migrate
 from tests.simulation.loop import simulate
 from tests.simulation.world import Killed, LossyState, World
 
@@ -54,7 +54,7 @@ async def one_life(world: World, kill_after: float | None) -> None:
     life = world.life
     source, sink = world.ends(life)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("dsync.migrate.open_state", lambda metadata: LossyState(world, life))
+        patch.setattr("dsync.run.open_state", lambda metadata: LossyState(world, life))
         run = asyncio.create_task(migrate(source, sink, world.settings()))
         if kill_after is None:
             await run

@@ -12,7 +12,7 @@ from pymongo import MongoClient
 
 from dsync import wire
 from dsync.errors import HeldError, StateError, UsageError
-from dsync.migrate import migrate
+from dsync.run import migrate
 from dsync.state import mongo as mongo_state
 from dsync.state import open_state
 from dsync.state.mongo import MongoState

@@ -22,7 +22,7 @@ from dsync.flow.repair import RepairSettings, repair
 from dsync.flow.verify import verify
 from dsync.flow.verify_outcome import VerifySettings
 from dsync.flow.verify_report import Report, read_report
-from dsync.migrate import migrate
+from dsync.run import migrate
 from dsync.settings import Settings
 from tests.kit import documents as kit
 from tests.mongo.driving import uri_of
