@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from bench import data, measure
-from bench.workloads import Place, dsync, remove, s3_end
+from bench.place import Place, dsync, remove, s3_end
 
-THOUSAND = 1000
+THOUSAND, MILLION = 1_000, 1_000_000
+MEGABYTE, GIGABYTE = 1 << 20, 1 << 30
+ROWS = 972_000
+HELP_SECONDS, SMALL_SECONDS = 0.15, 0.4
+SLOW_PARTITIONS, SLOW_MILLISECONDS = 256, 50
+SLOPE_BYTES = MEGABYTE
 
 
 @dataclass(frozen=True)
@@ -40,91 +45,107 @@ class Fact:
         return asdict(self) | {"reached": self.reached}
 
 
-def gathered(place: Place, runs: int, *, quick: bool) -> Iterator[Fact]:
-    """All of them, one after the other."""
-    yield from start_up(place, runs)
-    yield slow_sink(place)
-    yield worker_processes(place, runs)
-    yield from memory(place, quick=quick)
-
-
-def start_up(place: Place, runs: int) -> Iterator[Fact]:
+def start_up(place: Place, runs: int, quick: bool) -> Iterator[Fact]:
     """`--help`, and 1,000 rows between any two ends."""
     help_command = [sys.executable, "-m", "dsync", "--help"]
-    yield Fact("--help", measure.repeat(help_command, lambda: None, runs).seconds, "s", at_most=0.15)
+    seconds = measure.repeat(help_command, lambda: None, runs).seconds
+    yield Fact("--help", seconds, "s", at_most=HELP_SECONDS)
     rows = place.folder / "thousand.csv"
     data.write_csv(rows, THOUSAND)
-    to_mongo = [place.uri("bench_thousand")]
     data.empty_bucket(place.servers.s3_endpoint, "bench-thousand")
+    to_mongo, to_s3 = [place.uri("bench_thousand")], s3_end(place, "bench-thousand")
     sources = {
         "CSV": [str(rows)],
         "fakesource": ["/dev/fakesource", "--num-docs-per-partition", str(THOUSAND)],
         "MongoDB": to_mongo,
-        "S3": [*s3_end(place, "bench-thousand")],
+        "S3": to_s3,
     }
-    sinks = {
-        "null": ["/dev/null"],
-        "file": [f"{place.folder}/thousand-out/"],
-        "MongoDB": to_mongo,
-        "S3": s3_end(place, "bench-thousand"),
-    }
-    measure.once(dsync(place, "--ns", "thousand:bench_thousand.thousand", rows, *to_mongo))
-    measure.once(dsync(place, "--overwrite", rows, *sinks["S3"]))
+    sinks = {"null": ["/dev/null"], "file": [f"{place.folder}/thousand-out/"], "MongoDB": to_mongo, "S3": to_s3}
+    for sink_words in (to_mongo, to_s3):
+        measure.once(dsync(place, "--overwrite", "--ns", "thousand:bench_thousand.rows", rows, *sink_words))
     for source, source_words in sources.items():
         for sink, sink_words in sinks.items():
             if source != sink:
-                words = ["--mode", "InitialSync", "--overwrite", *source_words, *sink_words]
+                selected = ["--ns", "bench_thousand"] if source == "MongoDB" else []
+                words = ["--mode", "InitialSync", "--overwrite", *selected, *source_words, *sink_words]
                 timing = measure.repeat(dsync(place, *words), remove(place, "thousand-out"), runs)
-                yield Fact(f"1,000 documents, {source} → {sink}", timing.seconds, "s", at_most=0.4)
+                yield Fact(f"1,000 documents, {source} → {sink}", timing.seconds, "s", at_most=SMALL_SECONDS)
 
 
-def slow_sink(place: Place) -> Fact:
-    """32 copiers against one, where every write takes 50 ms."""
+def slow_sink(place: Place, runs: int, quick: bool) -> Iterator[Fact]:
+    """32 copiers against one, where every write takes 50 ms; what starting and ending takes is left out."""
+    partitions = SLOW_PARTITIONS // 4 if quick else SLOW_PARTITIONS
 
-    def seconds(copiers: int) -> float:
-        size = ["--num-partitions-per-namespace", "64", "--num-docs-per-partition", "50"]
-        words = ["--parallel-copiers", str(copiers), "/dev/fakesource", *size, "/dev/null", "--sleep", "50ms"]
+    def seconds(copiers: int, partitions: int) -> float:
+        size = ["--num-partitions-per-namespace", str(partitions), "--num-docs-per-partition", "50"]
+        sink = ["/dev/null", "--sleep", str(SLOW_MILLISECONDS)]
         remove(place)()
-        return measure.once(dsync(place, *words)).seconds
+        return measure.once(dsync(place, "--parallel-copiers", str(copiers), "/dev/fakesource", *size, *sink)).seconds
 
-    start = measure.once(dsync(place, "/dev/fakesource", "--num-docs-per-partition", "1", "/dev/null")).seconds
-    times = (seconds(1) - start) / max(seconds(32) - start, 1e-3)
-    return Fact("a sink of 50 ms, 32 copiers against one", times, "times", at_least=25)
-
-
-def worker_processes(place: Place, runs: int) -> Fact:
-    """Two against one, where Python is the bottleneck."""
-
-    def seconds(workers: int) -> float:
-        command = dsync(place, "--workers", str(workers), place.csv(), "/dev/null")
-        return measure.repeat(command, remove(place), runs).seconds
-
-    return Fact("two worker processes against one, CSV → null", seconds(1) / seconds(2), "times", at_least=1.7)
+    start = seconds(1, 1) - SLOW_MILLISECONDS / 1000
+    times = (seconds(1, partitions) - start) / (seconds(32, partitions) - start)
+    yield Fact(f"a sink of {SLOW_MILLISECONDS} ms, 32 copiers against one", times, "times", at_least=25)
 
 
-def memory(place: Place, *, quick: bool) -> Iterator[Fact]:
-    """Whether it stays where it is as the data grows."""
-    megabyte = 1 << 20
-    many = str((1_000_000 if quick else 20_000_000) // 8)
-    size = ["--num-partitions-per-namespace", "8", "--num-docs-per-partition", many]
-    remove(place)()
-    run = measure.once(dsync(place, "/dev/fakesource", *size, "/dev/null"))
-    yield Fact("memory, fakesource → null", run.peak_bytes / megabyte, "MB", at_most=400)
-    large = place.folder / "large.csv"
-    _repeat_rows(place.csv(), large, (1 << 28 if quick else 2 << 30) // place.csv().stat().st_size)
-    remove(place)()
-    run = measure.once(dsync(place, "--duplicates", "last", large, place.folder / "large-out.jsonl"))
-    yield Fact("memory, a large CSV → JSON lines", run.peak_bytes / megabyte, "MB", at_most=400)
-    remove(place, "large")()
-    payload = ["--payload", str(16_000_000), "--num-docs-per-partition", "8" if quick else "60"]
-    run = measure.once(dsync(place, "/dev/fakesource", *payload, "/dev/null"))
-    yield Fact("memory, documents of 16 MB", run.peak_bytes / megabyte, "MB", at_most=800)
+def worker_processes(place: Place, runs: int, quick: bool) -> Iterator[Fact]:
+    """Two against one, where Python is the bottleneck: whole commands."""
+    large = _large_csv(place, GIGABYTE // 8 if quick else GIGABYTE // 2)
+    commands = {str(workers): dsync(place, "--workers", str(workers), large, "/dev/null") for workers in (1, 2)}
+    timings = measure.in_turn(commands, remove(place), runs)
+    times = timings["1"].seconds / timings["2"].seconds
+    yield Fact("two worker processes against one, CSV → null", times, "times", at_least=1.7)
+
+
+def memory(place: Place, runs: int, quick: bool) -> Iterator[Fact]:
+    """Whether it stays where it is as the data grows: all processes together."""
+    documents = MILLION if quick else 100 * MILLION
+    size = ["--num-partitions-per-namespace", "16", "--num-docs-per-partition", str(documents // 16)]
+    words = ["/dev/fakesource", *size, "/dev/null"]
+    yield from _held(place, f"{documents // MILLION} million documents, fakesource → null", words, 400, quick)
+    large = _large_csv(place, GIGABYTE // 4 if quick else 2 * GIGABYTE)
+    name = f"CSV of {large.stat().st_size / GIGABYTE:.2g} GB → JSON lines"
+    yield from _held(place, name, [large, place.folder / "large-out.jsonl"], 400, quick)
+    count = 60 if quick else 3000
+    payload = ["--payload", "15000000", "--num-partitions-per-namespace", "8", "--num-docs-per-partition"]
+    words = ["/dev/fakesource", *payload, str(count // 8), "/dev/null"]
+    yield from _held(place, f"{count} documents of 15 MB, fakesource → null", words, 800, quick)
+
+
+def _held(place: Place, name: str, words: Sequence[str | Path], most: int, quick: bool) -> Iterator[Fact]:
+    remove(place, "large-out")()
+    run = measure.once(dsync(place, *words))
+    remove(place, "large-out")()
+    yield Fact(f"memory, {name}", run.peak_bytes / MEGABYTE, "MB", at_most=most)
+    if not quick:  # a slope wants a run of some seconds
+        yield Fact(f"growth, {name}", run.slope_bytes / MEGABYTE, "MB a minute", at_most=SLOPE_BYTES / MEGABYTE)
+
+
+def _large_csv(place: Place, size: int) -> Path:
+    """The generated rows again and again; ids repeat, which sinks without keys do not mind."""
+    large = place.folder / f"large{size}.csv"
+    if not large.exists():
+        rows = replace(place, count=ROWS if size > GIGABYTE // 4 else ROWS // 10).csv()
+        _repeat_rows(rows, large, -(-size // rows.stat().st_size))
+    return large
 
 
 def _repeat_rows(source: Path, target: Path, times: int) -> None:
     with source.open("rb") as rows, target.open("wb") as out:
         out.write(rows.readline())
         body = rows.tell()
-        for _ in range(max(1, times)):
+        for _ in range(times):
             rows.seek(body)
-            shutil.copyfileobj(rows, out, 1 << 20)
+            shutil.copyfileobj(rows, out, MEGABYTE)
+
+
+GROUPS: dict[str, Callable[[Place, int, bool], Iterator[Fact]]] = {
+    "start-up": start_up,
+    "slow sink": slow_sink,
+    "worker processes": worker_processes,
+    "memory": memory,
+}
+
+
+def chosen(only: Sequence[str]) -> list[Callable[[Place, int, bool], Iterator[Fact]]]:
+    """The groups whose name contains one of the words; all where there are none."""
+    return [group for name, group in GROUPS.items() if not only or any(word.lower() in name for word in only)]

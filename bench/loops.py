@@ -7,7 +7,6 @@ import itertools
 import json
 import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -82,31 +81,6 @@ def mongo_to_s3(uri: str, database: str, endpoint: str, target: str) -> None:
         client.put_object(Bucket=target, Key=f"things/part-{number:05}.json", Body=json_util.dumps(batch).encode())
 
 
-def insert_ceiling(uri: str, target: str, source: str) -> None:
-    """What the server takes: batches encoded beforehand, four connections, raw inserts; no loop can be faster."""
-    from bson.raw_bson import RawBSONDocument
-    from pymongo import MongoClient, WriteConcern
-
-    client: MongoClient[RawBSONDocument] = MongoClient(uri, document_class=RawBSONDocument)
-    things = client[target].get_collection("things", write_concern=WriteConcern(w="majority", j=True))
-
-    def insert(batch: list[RawBSONDocument]) -> None:
-        things.insert_many(batch, ordered=False)
-
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(insert, _raw_batches(Path(source).read_bytes())))
-
-
-def _raw_batches(data: bytes) -> Iterator[list[Any]]:
-    from bson.raw_bson import RawBSONDocument
-
-    from tests.kit import oracle
-
-    documents = map(RawBSONDocument, oracle.documents(data))
-    while batch := list(itertools.islice(documents, 4 * BATCH)):
-        yield batch
-
-
 def _client(uri: str) -> Any:
     from pymongo import MongoClient
 
@@ -136,7 +110,6 @@ LOOPS: dict[str, Callable[..., None]] = {
         s3_to_s3,
         s3_to_nothing,
         mongo_to_s3,
-        insert_ceiling,
     )
 }
 

@@ -1,16 +1,17 @@
-"""Runs commands and says how long they took and how much memory all their processes held together at the most."""
+"""Runs commands and says how long they took, on how much CPU, and how much memory all their processes held together."""
 
 from __future__ import annotations
 
 import os
 import platform
+import shlex
 import statistics
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,10 +20,25 @@ SAMPLE_SECONDS = 0.05
 
 @dataclass(frozen=True)
 class Run:
-    """One run of a command."""
+    """One run of a command. CPU is that of the command and its processes, not of servers; samples are (seconds, bytes)."""
 
     seconds: float
-    peak_bytes: int
+    cpu_seconds: float
+    samples: tuple[tuple[float, int], ...]
+
+    @property
+    def peak_bytes(self) -> int:
+        """The most that all processes held together."""
+        return max((held for _, held in self.samples), default=0)
+
+    @property
+    def slope_bytes(self) -> float:
+        """Bytes a minute by which memory grew: the straight line through the samples after the first third, at whose end
+        every cache is full."""
+        settled = [(at, held) for at, held in self.samples if at > self.seconds / 3]
+        if len(settled) < 3:
+            return 0.0
+        return 60 * statistics.linear_regression(*zip(*settled, strict=True)).slope
 
 
 @dataclass(frozen=True)
@@ -37,20 +53,41 @@ class Timing:
         return statistics.median(run.seconds for run in self.runs)
 
     @property
+    def cpu_seconds(self) -> float:
+        """The median."""
+        return statistics.median(run.cpu_seconds for run in self.runs)
+
+    @property
     def peak_bytes(self) -> int:
         """The highest of all runs."""
         return max(run.peak_bytes for run in self.runs)
 
 
-def repeat(command: Sequence[str], before: Callable[[], None], runs: int, warm_ups: int = 1) -> Timing:
-    """Times a command several times; `before` clears what the last run wrote, untimed."""
-    timed: list[Run] = []
-    for number in range(runs + warm_ups):
-        before()
-        run = once(command)
-        if number >= warm_ups:
-            timed.append(run)
-    return Timing(tuple(timed))
+def repeat(command: Sequence[str], before: Callable[[], None], runs: int) -> Timing:
+    """Times a command several times after a warm-up; `before` clears what the last run wrote, untimed."""
+    return in_turn({"": command}, before, runs)[""]
+
+
+def in_turn(
+    commands: Mapping[str, Sequence[str]],
+    before: Callable[[], None],
+    runs: int,
+    after: Callable[[str], None] = lambda name: None,
+) -> dict[str, Timing]:
+    """Times several commands one after the other, round after round, so that a busy moment of the machine hits all alike.
+
+    `before` clears what the last run wrote; `after(name)` looks at what the warm-up of a command left. Neither is timed.
+    """
+    timed: dict[str, list[Run]] = {name: [] for name in commands}
+    for number in range(runs + 1):
+        for name, command in commands.items():
+            before()
+            run = once(command)
+            if number:
+                timed[name].append(run)
+            else:
+                after(name)
+    return {name: Timing(tuple(each)) for name, each in timed.items()}
 
 
 def once(command: Sequence[str]) -> Run:
@@ -60,16 +97,16 @@ def once(command: Sequence[str]) -> Run:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, env=_environment()
         )
-        peak = _Peak(process.pid)
-        status = process.wait()
+        memory = _Memory(process.pid, start)
+        _, status, used = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - start
-        peak_bytes = peak.end()
-        if status:
+        process.returncode = os.waitstatus_to_exitcode(status)
+        samples = memory.end()
+        if process.returncode:
             out.seek(0)
-            raise RuntimeError(
-                f"{' '.join(command)} ended with {status}:\n{out.read()[-3000:].decode(errors='replace')}"
-            )
-    return Run(seconds, peak_bytes)
+            said = out.read()[-3000:].decode(errors="replace")
+            raise RuntimeError(f"{shlex.join(command)} ended with {process.returncode}:\n{said}")
+    return Run(seconds, used.ru_utime + used.ru_stime, samples)
 
 
 def _environment() -> dict[str, str]:
@@ -77,24 +114,27 @@ def _environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
-class _Peak:
+class _Memory:
     """Samples the memory of a process and all below it, each shared page counted once (PSS)."""
 
-    def __init__(self, pid: int) -> None:
+    def __init__(self, pid: int, start: float) -> None:
         self.pid = pid
-        self.peak_bytes = 0
+        self.start = start
+        self.samples: list[tuple[float, int]] = []
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
 
-    def end(self) -> int:
+    def end(self) -> tuple[tuple[float, int], ...]:
         self._done.set()
         self._thread.join()
-        return self.peak_bytes
+        return tuple(self.samples)
 
     def _watch(self) -> None:
         while not self._done.wait(SAMPLE_SECONDS):
-            self.peak_bytes = max(self.peak_bytes, sum(map(_held_bytes, _family(self.pid))))
+            held = sum(map(_held_bytes, _family(self.pid)))
+            if held:
+                self.samples.append((time.perf_counter() - self.start, held))
 
 
 def _family(pid: int) -> list[int]:
@@ -119,7 +159,7 @@ def _held_bytes(pid: int) -> int:
     return 0
 
 
-def machine() -> dict[str, str | int]:
+def machine() -> dict[str, str | float]:
     """What the figures depend on."""
     model = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
@@ -133,6 +173,7 @@ def machine() -> dict[str, str | int]:
         "cpu": model,
         "cores": len(os.sched_getaffinity(0)),
         "memory_bytes": pages,
+        "busy": round(os.getloadavg()[0], 1),
         "system": platform.platform(),
         "python": sys.version.split()[0],
     }

@@ -9,6 +9,9 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from pymongo import MongoClient
 
 from tests.kit import mongod, process, s3
 
@@ -20,6 +23,12 @@ class Servers:
     mongo_uri: str
     s3_endpoint: str
     s3_kind: str
+
+    def versions(self) -> dict[str, str]:
+        """What the servers are."""
+        client: MongoClient[dict[str, Any]]
+        with MongoClient(self.mongo_uri) as client:
+            return {"mongod": str(client.server_info()["version"]), "s3": self.s3_kind}
 
 
 @contextlib.contextmanager

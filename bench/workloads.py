@@ -1,69 +1,53 @@
-"""The pairs that are timed: dsync's command beside the loop, what is cleared before each run, and whether both came to the same."""
+"""The pairs that are timed: dsync's command, what it is measured against, and what either left behind."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-import shutil
-import sys
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench import data
-from bench.servers import Servers
-from tests.kit import oracle
+from bench import data, others
+from bench.place import (
+    Place,
+    drop,
+    dsync,
+    empty,
+    limit,
+    lines_digest,
+    loop,
+    mongo_digest,
+    remove,
+    s3_digest,
+    s3_end,
+    values_digest,
+)
 
 TYPES = "id:int,height:int,score:double"
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a workload of one size has its data."""
-
-    servers: Servers
-    folder: Path
-    count: int
-
-    @property
-    def source(self) -> str:
-        """The name of the database and bucket that hold the generated documents."""
-        return f"bench{self.count}"
-
-    def uri(self, database: str) -> str:
-        """A database as dsync is told it."""
-        return self.servers.mongo_uri.replace("/?", f"/{database}?")
-
-    def csv(self) -> Path:
-        """The generated CSV file."""
-        path = self.folder / f"rows{self.count}.csv"
-        if not path.exists():
-            data.write_csv(path, self.count)
-        return path
-
-    def bson(self) -> Path:
-        """The generated documents as a file."""
-        path = self.folder / f"things{self.count}.bson"
-        if not path.exists():
-            data.write_bson(path, self.count)
-        return path
+MEGABYTE = 1 << 20
+LOOP, CEILING, READING = "loop", "insert ceiling", "MongoDB → null"
 
 
 @dataclass(frozen=True)
 class Job:
-    """Two commands for the same work. `clear` removes what either wrote; `dsync_result` and `loop_result` are compared."""
+    """Commands for the same work.
+
+    `against` is what the floor is about; `limit` does less than the work, and cannot be reached; `others` are other
+    programs. `clear` removes what any of them wrote; what `results` find after a command, by its name, has to be equal.
+    """
 
     dsync: list[str]
-    loop: list[str] | None = None
+    against: list[str] | None = None
+    limit: list[str] | None = None
+    others: Mapping[str, list[str]] = field(default_factory=dict)
     clear: Callable[[], None] = lambda: None
-    dsync_result: Callable[[], Any] = lambda: None
-    loop_result: Callable[[], Any] = lambda: None
+    results: Mapping[str, Callable[[], Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Workload:
-    """A row of the table: `floor` is how many times the loop's rate dsync must reach, `rate` how many documents a second."""
+    """A row of the table: `floor` is how many times the rate of `against` dsync must reach, `rate` documents a second."""
 
     name: str
     make: Callable[[Place], Job]
@@ -71,29 +55,12 @@ class Workload:
     full: int
     floor: float | None = None
     rate: float | None = None
+    against: str = ""
+    limit: str = ""
     # Of all processes together.
     most_bytes: int | None = None
-
-
-def dsync(place: Place, *words: str | Path) -> list[str]:
-    """The command, with a state that every run begins anew."""
-    return [sys.executable, "-m", "dsync", "--metadata", str(place.folder / "state"), *map(str, words)]
-
-
-def loop(name: str, *words: str | Path) -> list[str]:
-    """A loop's command."""
-    return [sys.executable, "-m", "bench.loops", name, *map(str, words)]
-
-
-def remove(place: Place, *names: str) -> Callable[[], None]:
-    """Clears the state and these files."""
-
-    def clear() -> None:
-        for name in ("state", *names):
-            for path in place.folder.glob(name + "*"):
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
-
-    return clear
+    # How many documents dsync handles for each one that `against` does.
+    work: int = 1
 
 
 def fakesource_to_null(workers: int) -> Callable[[Place], Job]:
@@ -101,21 +68,26 @@ def fakesource_to_null(workers: int) -> Callable[[Place], Job]:
 
     def make(place: Place) -> Job:
         size = ["--num-partitions-per-namespace", "8", "--num-docs-per-partition", str(place.count // 8)]
-        words = ["--workers", str(workers), "/dev/fakesource", *size, "/dev/null"]
-        return Job(dsync(place, *words), clear=remove(place))
+        words = ["/dev/fakesource", *size, "/dev/null"]
+        return Job(
+            dsync(place, "--workers", str(workers), *words),
+            limit=limit("messages", str(place.count), "1000") if workers == 1 else None,
+            others=others.go_dsync(*words) if workers > 1 else {},
+            clear=remove(place),
+        )
 
     return make
 
 
 def csv_to_jsonl(place: Place) -> Job:
     """Strings."""
-    ours, theirs = place.folder / "ours.jsonl", place.folder / "theirs.jsonl"
+    ours, theirs, copy = (place.folder / name for name in ("ours.jsonl", "theirs.jsonl", "theirs.copy"))
     return Job(
         dsync(place, place.csv(), ours),
         loop("csv_to_jsonl", place.csv(), theirs),
-        remove(place, "ours"),
-        lambda: lines_digest(ours),
-        lambda: lines_digest(theirs),
+        limit("cat", place.csv(), copy),
+        clear=remove(place, "ours", "theirs"),
+        results={"dsync": lambda: lines_digest(ours), "against": lambda: lines_digest(theirs)},
     )
 
 
@@ -125,69 +97,82 @@ def typed_csv_to_jsonl(place: Place) -> Job:
     return Job(
         dsync(place, place.csv(), "--types", TYPES, ours),
         loop("typed_csv_to_jsonl", place.csv(), theirs),
-        remove(place, "ours"),
-        lambda: values_digest(map(json.loads, ours.open())),
-        lambda: values_digest(map(json.loads, theirs.open())),
+        limit("csv_reader", place.csv()),
+        clear=remove(place, "ours", "theirs"),
+        results={"dsync": lambda: _lines(ours), "against": lambda: _lines(theirs)},
     )
+
+
+def _lines(path: Path) -> tuple[int, int]:
+    with path.open() as lines:
+        return values_digest(map(json.loads, lines))
 
 
 def csv_to_null(place: Place) -> Job:
     """Reading alone."""
-    return Job(dsync(place, place.csv(), "/dev/null"), loop("csv_to_nothing", place.csv()), remove(place))
+    return Job(
+        dsync(place, place.csv(), "/dev/null"),
+        loop("csv_to_nothing", place.csv()),
+        limit("csv_reader", place.csv()),
+        clear=remove(place),
+    )
 
 
 def csv_to_mongo(place: Place) -> Job:
-    """Against what the server takes of documents that are encoded beforehand, of the same size as these rows."""
+    """Against what the server takes of documents that are encoded beforehand: the same ones."""
     encoded = place.folder / f"rows{place.count}.bson"
     if not encoded.exists():
         data.write_rows_as_bson(place.csv(), encoded)
     words: list[str | Path] = ["--ns", f"{place.csv().stem}:bench_to.things", place.csv(), place.uri("bench_to")]
     return Job(
         dsync(place, *words),
-        loop("insert_ceiling", place.servers.mongo_uri, "bench_ceiling", encoded),
-        drop(place, "bench_to", "bench_ceiling"),
-        lambda: mongo_digest(place, "bench_to"),
-        lambda: mongo_digest(place, "bench_ceiling"),
+        limit("inserts", place.servers.mongo_uri, "bench_ceiling", encoded),
+        clear=drop(place, "bench_to", "bench_ceiling"),
+        results=_databases(place, "bench_ceiling"),
     )
 
 
 def mongo_to_null(place: Place) -> Job:
     """Reading alone."""
     data.fill_mongo(place.servers.mongo_uri, place.source, place.count)
-    words = ["--mode", "InitialSync", place.uri(place.source), "/dev/null"]
-    return Job(dsync(place, *words), loop("mongo_to_nothing", place.servers.mongo_uri, place.source), remove(place))
+    words = [place.uri(place.source), "/dev/null"]
+    return Job(
+        dsync(place, "--mode", "InitialSync", *words),
+        loop("mongo_to_nothing", place.servers.mongo_uri, place.source),
+        limit("mongo_replies", place.servers.mongo_uri, place.source, str(place.count)),
+        others.go_dsync("--ns", f"{place.source}.things", *words),
+        clear=remove(place),
+    )
 
 
 def mongo_to_mongo(place: Place) -> Job:
     """Within one server."""
-    data.fill_mongo(place.servers.mongo_uri, place.source, place.count)
-    words = [
-        "--mode",
-        "InitialSync",
-        "--ns",
-        f"{place.source}:bench_to",
-        place.uri(place.source),
-        place.uri("bench_to"),
-    ]
+    uri = place.servers.mongo_uri
+    data.fill_mongo(uri, place.source, place.count)
+    ends = [place.uri(place.source), place.uri("bench_to")]
+    restored = others.dump_and_restore(uri, place.source, "bench_other")
+    go = others.go_dsync("--ns", f"{place.source}.things:bench_other.things", *ends)
     return Job(
-        dsync(place, *words),
-        loop("mongo_to_mongo", place.servers.mongo_uri, place.source, "bench_loop"),
-        drop(place, "bench_to", "bench_loop"),
-        lambda: mongo_digest(place, "bench_to"),
-        lambda: mongo_digest(place, "bench_loop"),
+        dsync(place, "--mode", "InitialSync", "--ns", f"{place.source}:bench_to", *ends),
+        loop("mongo_to_mongo", uri, place.source, "bench_loop"),
+        limit("inserts", uri, "bench_ceiling", place.bson()),
+        restored | go,
+        drop(place, "bench_to", "bench_loop", "bench_ceiling", "bench_other"),
+        _databases(place, "bench_loop") | {name: lambda: mongo_digest(place, "bench_other") for name in restored | go},
     )
 
 
 def mongo_to_s3(place: Place) -> Job:
     """Extended JSON out."""
-    data.fill_mongo(place.servers.mongo_uri, place.source, place.count)
+    uri, endpoint = place.servers.mongo_uri, place.servers.s3_endpoint
+    data.fill_mongo(uri, place.source, place.count)
     words = ["--mode", "InitialSync", place.uri(place.source), *s3_end(place, "bench-to")]
     return Job(
         dsync(place, *words),
-        loop("mongo_to_s3", place.servers.mongo_uri, place.source, place.servers.s3_endpoint, "bench-loop"),
-        empty(place, "bench-to", "bench-loop"),
-        lambda: s3_digest(place, "bench-to"),
-        lambda: s3_digest(place, "bench-loop"),
+        loop("mongo_to_s3", uri, place.source, endpoint, "bench-loop"),
+        limit("mongo_replies_and_puts", uri, place.source, str(place.count), endpoint, "bench-limit"),
+        clear=empty(place, "bench-to", "bench-loop", "bench-limit"),
+        results=_buckets(place),
     )
 
 
@@ -197,104 +182,80 @@ def s3_to_mongo(place: Place) -> Job:
     words = ["--ns", "things:bench_to.things", *s3_end(place, place.source), place.uri("bench_to")]
     return Job(
         dsync(place, *words),
-        loop("insert_ceiling", place.servers.mongo_uri, "bench_ceiling", place.bson()),
-        drop(place, "bench_to", "bench_ceiling"),
-        lambda: mongo_digest(place, "bench_to"),
-        lambda: mongo_digest(place, "bench_ceiling"),
+        limit("inserts", place.servers.mongo_uri, "bench_ceiling", place.bson()),
+        clear=drop(place, "bench_to", "bench_ceiling"),
+        results=_databases(place, "bench_ceiling"),
     )
 
 
 def s3_to_s3(place: Place) -> Job:
     """JSON in, JSON out."""
-    data.fill_s3(place.servers.s3_endpoint, place.source, place.count)
+    endpoint = place.servers.s3_endpoint
+    data.fill_s3(endpoint, place.source, place.count)
     return Job(
         dsync(place, *s3_end(place, place.source), *s3_end(place, "bench-to")),
-        loop("s3_to_s3", place.servers.s3_endpoint, place.source, "bench-loop"),
-        empty(place, "bench-to", "bench-loop"),
-        lambda: s3_digest(place, "bench-to"),
-        lambda: s3_digest(place, "bench-loop"),
+        loop("s3_to_s3", endpoint, place.source, "bench-loop"),
+        limit("gets_and_puts", endpoint, place.source, "bench-limit"),
+        clear=empty(place, "bench-to", "bench-loop", "bench-limit"),
+        results=_buckets(place),
     )
 
 
 def s3_to_null(place: Place) -> Job:
     """Reading alone."""
-    data.fill_s3(place.servers.s3_endpoint, place.source, place.count)
+    endpoint = place.servers.s3_endpoint
+    data.fill_s3(endpoint, place.source, place.count)
     words = [*s3_end(place, place.source), "/dev/null"]
-    return Job(dsync(place, *words), loop("s3_to_nothing", place.servers.s3_endpoint, place.source), remove(place))
+    return Job(
+        dsync(place, *words),
+        loop("s3_to_nothing", endpoint, place.source),
+        limit("gets", endpoint, place.source),
+        clear=remove(place),
+    )
 
 
-def s3_end(place: Place, bucket: str) -> list[str]:
-    """A bucket as dsync is told it."""
-    return [f"s3://{bucket}", "--endpoint", place.servers.s3_endpoint]
+def verification(place: Place) -> Job:
+    """Of two equal collections, both of which are read: twice as many documents as copying one to nowhere."""
+    uri = place.servers.mongo_uri
+    for database in (place.source, f"{place.source}same"):
+        data.fill_mongo(uri, database, place.count)
+    ends = [place.uri(place.source), place.uri(f"{place.source}same")]
+    return Job(
+        dsync(place, "--ns", f"{place.source}:{place.source}same", "verify", *ends),
+        dsync(place, "--mode", "InitialSync", place.uri(place.source), "/dev/null"),
+        clear=remove(place),
+    )
 
 
-def drop(place: Place, *databases: str) -> Callable[[], None]:
-    """Clears the state and these databases."""
-
-    def clear() -> None:
-        from pymongo import MongoClient
-
-        remove(place)()
-        client: MongoClient[dict[str, Any]]
-        with MongoClient(place.servers.mongo_uri) as client:
-            for database in databases:
-                client.drop_database(database)
-
-    return clear
+def _databases(place: Place, theirs: str) -> dict[str, Callable[[], Any]]:
+    return {"dsync": lambda: mongo_digest(place, "bench_to"), "against": lambda: mongo_digest(place, theirs)}
 
 
-def empty(place: Place, *buckets: str) -> Callable[[], None]:
-    """Clears the state and these buckets, which are there afterwards."""
-
-    def clear() -> None:
-        remove(place)()
-        for bucket in buckets:
-            data.empty_bucket(place.servers.s3_endpoint, bucket)
-
-    return clear
+def _buckets(place: Place) -> dict[str, Callable[[], Any]]:
+    return {"dsync": lambda: s3_digest(place, "bench-to"), "against": lambda: s3_digest(place, "bench-loop")}
 
 
-def lines_digest(path: Path) -> tuple[int, int]:
-    """Equal for equal multisets of lines."""
-    with path.open("rb") as lines:
-        return digest(lines)
-
-
-def values_digest(values: Iterator[Any]) -> tuple[int, int]:
-    """Equal for equal multisets of JSON values."""
-    return digest(json.dumps(value, sort_keys=True).encode() for value in values)
-
-
-def mongo_digest(place: Place, database: str) -> tuple[int, int]:
-    """Equal for equal multisets of documents."""
-    return digest(document for _, document in oracle.mongo_side(place.servers.mongo_uri, database))
-
-
-def s3_digest(place: Place, bucket: str) -> tuple[int, int]:
-    """Equal for equal multisets of JSON documents, whatever objects they are in."""
-    return values_digest(data.s3_documents(place.servers.s3_endpoint, bucket))
-
-
-def digest(items: Iterable[bytes]) -> tuple[int, int]:
-    """The count and a sum that any order gives alike and that equal pairs do not cancel out of."""
-    total = count = 0
-    for item in items:
-        total += int.from_bytes(hashlib.blake2b(item, digest_size=16).digest(), "big")
-        count += 1
-    return count, total % (1 << 128)
-
-
+_ENGINE, _CSV, _MONGO, _S3 = (2_000_000, 20_000_000), (100_000, 972_000), (100_000, 1_000_000), (50_000, 500_000)
 WORKLOADS = (
-    Workload("fakesource → null, one process", fakesource_to_null(1), 2_000_000, 20_000_000, rate=2_000_000),
-    Workload("fakesource → null, two processes", fakesource_to_null(2), 2_000_000, 20_000_000, rate=3_600_000),
-    Workload("CSV → JSON lines", csv_to_jsonl, 100_000, 972_000, floor=2.5),
-    Workload("CSV → JSON lines, typed", typed_csv_to_jsonl, 100_000, 972_000, floor=1.8),
-    Workload("CSV → null", csv_to_null, 100_000, 972_000, floor=2.3),
-    Workload("CSV → MongoDB", csv_to_mongo, 100_000, 972_000, floor=0.6),
-    Workload("MongoDB → null", mongo_to_null, 100_000, 1_000_000, floor=5.5),
-    Workload("MongoDB → MongoDB", mongo_to_mongo, 100_000, 1_000_000, floor=2.8, most_bytes=200 << 20),
-    Workload("MongoDB → S3", mongo_to_s3, 50_000, 500_000, floor=3.5),
-    Workload("S3 → MongoDB", s3_to_mongo, 50_000, 500_000, floor=0.55),
-    Workload("S3 → S3", s3_to_s3, 50_000, 500_000, floor=3.0),
-    Workload("S3 → null", s3_to_null, 50_000, 500_000, floor=2.5),
+    Workload("fakesource → null, one process", fakesource_to_null(1), *_ENGINE, rate=2_000_000, limit="messages alone"),
+    Workload("fakesource → null, two processes", fakesource_to_null(2), *_ENGINE, rate=3_600_000),
+    Workload("CSV → JSON lines", csv_to_jsonl, *_CSV, floor=2.5, against=LOOP, limit="cat"),
+    Workload("CSV → JSON lines, typed", typed_csv_to_jsonl, *_CSV, floor=1.8, against=LOOP, limit="csv.reader"),
+    Workload("CSV → null", csv_to_null, *_CSV, floor=2.3, against=LOOP, limit="csv.reader"),
+    Workload("CSV → MongoDB", csv_to_mongo, *_CSV, floor=0.6, against=CEILING),
+    Workload("MongoDB → null", mongo_to_null, *_MONGO, floor=5.5, against=LOOP, limit="raw replies"),
+    Workload(
+        "MongoDB → MongoDB",
+        mongo_to_mongo,
+        *_MONGO,
+        floor=2.8,
+        against=LOOP,
+        limit=CEILING,
+        most_bytes=200 * MEGABYTE,
+    ),
+    Workload("MongoDB → S3", mongo_to_s3, *_S3, floor=3.5, against=LOOP, limit="replies and puts"),
+    Workload("S3 → MongoDB", s3_to_mongo, *_S3, floor=0.55, against=CEILING),
+    Workload("S3 → S3", s3_to_s3, *_S3, floor=3.0, against=LOOP, limit="gets and puts"),
+    Workload("S3 → null", s3_to_null, *_S3, floor=2.5, against=LOOP, limit="gets"),
+    Workload("verify MongoDB and MongoDB", verification, *_MONGO, floor=0.6, against=READING, work=2),
 )
