@@ -107,6 +107,8 @@ class ConnectorSpec:
     summary: str
     examples: tuple[str, ...]
     factory: str
+    # The same of a callable that makes a `dsync.transform.Transform`; empty where it is none.
+    transform: str = ""
     options: tuple[click.Option, ...] = ()
     source_options: tuple[click.Option, ...] = ()
     sink_options: tuple[click.Option, ...] = ()

@@ -9,8 +9,9 @@ from typing import Any, Literal
 from dsync import registry
 from dsync.connector import Connector, ConnectorSpec
 from dsync.redact import redact
+from dsync.transform import Transform
 
-Role = Literal["source", "destination"]
+Role = Literal["source", "destination", "transform"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,10 @@ class Endpoint:
     def create(self) -> Connector:
         """The connector, not yet open."""
         return registry.create(self.spec, self.uri, self.options)
+
+    def create_transform(self) -> Transform:
+        """The transform that the URI names, not yet open. Raises UsageError where it names none."""
+        return registry.create_transform(self.spec, self.uri, self.options)
 
     def lasting_options(self) -> dict[str, Any]:
         """The options that a flow remembers: all but secrets and tuning, without those that are unset."""

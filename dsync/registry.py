@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from dsync.errors import UsageError
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
     from dsync.connector import Connector, ConnectorSpec
+    from dsync.transform import Transform
 
 GROUP = "dsync.connectors"
 
@@ -25,12 +26,13 @@ BUILT_IN = {
     "mongodb": "connectors.mongo:SPEC",
     "mongodb+srv": "connectors.mongo:SPEC",
     "null": "connectors.null:SPEC",
+    "python": "dsync.transform.spec:SPEC",
     "random": "connectors.random:RANDOM",
     "s3": "connectors.s3:SPEC",
     "testconn": "connectors.testconn:SPEC",
 }
 
-SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://|(python):")
 DEVICES = {"/dev/null": "null", "/dev/random": "random", "/dev/fakesource": "fakesource"}
 
 
@@ -39,7 +41,7 @@ def scheme_of(uri: str) -> str:
     if uri in DEVICES:
         return DEVICES[uri]
     match = SCHEME.match(uri)
-    return match[1].lower() if match else "file"
+    return (match[1] or match[2]).lower() if match else "file"
 
 
 def spec_of(uri: str) -> ConnectorSpec:
@@ -75,17 +77,31 @@ def schemes() -> list[str]:
 
 def create(spec: ConnectorSpec, uri: str, options: Mapping[str, Any]) -> Connector:
     """The connector itself, not yet open. Raises UsageError where its driver is not installed."""
-    module, _, attribute = spec.factory.partition(":")
+    connector: Connector = _factory(spec, spec.factory)(uri, options)
+    return connector
+
+
+def create_transform(spec: ConnectorSpec, uri: str, options: Mapping[str, Any]) -> Transform:
+    """The transform itself, not yet open. Raises UsageError where the scheme has none, or its driver is not installed."""
+    if not spec.transform:
+        raise UsageError(
+            f"{spec.name} is no transform", remedy="give grpc://host:port or python:package.module:function"
+        )
+    transform: Transform = _factory(spec, spec.transform)(uri, options)
+    return transform
+
+
+def _factory(spec: ConnectorSpec, target: str) -> Callable[[str, Mapping[str, Any]], Any]:
+    module, _, attribute = target.partition(":")
     try:
-        factory = getattr(importlib.import_module(module), attribute)
+        factory: Callable[[str, Mapping[str, Any]], Any] = getattr(importlib.import_module(module), attribute)
     except ModuleNotFoundError as error:
         if spec.extra and not (error.name or "").startswith(("dsync", "connectors")):
             raise UsageError(
                 f"{spec.name} needs the package {error.name!r}", remedy=f"pip install 'dsync[{spec.extra}]'"
             ) from error
         raise
-    connector: Connector = factory(uri, options)
-    return connector
+    return factory
 
 
 def _load(target: str) -> ConnectorSpec:

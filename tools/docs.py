@@ -12,6 +12,7 @@ import click
 
 from dsync import registry
 from dsync.cli import options
+from dsync.cli.endpoints import roles_of
 from dsync.cli.program import COMMANDS, program
 from dsync.connector import ConnectorSpec
 
@@ -59,8 +60,18 @@ def connector_table() -> Iterator[str]:
     for name, (spec, _) in specs().items():
         link = f"[{name}](docs/reference.md#{name})"
         install = f"`pip install 'dsync[{spec.extra}]'`" if spec.extra else "nothing more"
-        rows.append((link, spec.summary, f"`{spec.examples[0]}`", yes(spec.source), yes(spec.sink), install))
-    yield from table(("connector", "what it is", "for example", "source", "destination", "needs"), rows)
+        rows.append(
+            (
+                link,
+                spec.summary,
+                f"`{spec.examples[0]}`",
+                yes(spec.source),
+                yes(spec.sink),
+                yes(bool(spec.transform)),
+                install,
+            )
+        )
+    yield from table(("connector", "what it is", "for example", "source", "destination", "transform", "needs"), rows)
 
 
 def global_options() -> Iterator[str]:
@@ -103,10 +114,9 @@ def connectors() -> Iterator[str]:
     for name, (spec, schemes) in specs().items():
         yield from ("", f"### {name}", "", sentence(spec.summary), "")
         yield from (f"    {example}" for example in spec.examples)
-        roles = [role for role, can in (("source", spec.source), ("destination", spec.sink)) if can]
         shown = ", ".join(f"`{scheme}`" for scheme in schemes)
         needs = f" Needs `pip install 'dsync[{spec.extra}]'`." if spec.extra else ""
-        yield from ("", f"Schemes: {shown}. Can be {' and '.join(roles)}.{needs}", "")
+        yield from ("", f"Schemes: {shown}. Can be {' and '.join(roles_of(spec))}.{needs}", "")
         titled = (
             ("Options", spec.options),
             ("As a source", spec.source_options),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from dsync import registry
+from dsync.cli.endpoints import roles_of
 from dsync.errors import UsageError
 
 
@@ -17,7 +18,7 @@ def connectors() -> None:
         except UsageError as error:
             click.echo(f"{scheme:14}{error}")
             continue
-        roles = " and ".join(role for role, can in (("source", spec.source), ("destination", spec.sink)) if can)
+        roles = " and ".join(roles_of(spec)[:2])  # a third would not fit
         click.echo(f"{scheme:14}{roles:24}{spec.summary}")
         click.echo(f"{'':14}{spec.examples[0] if spec.examples else '':24}  {_install(spec.extra)}".rstrip())
 

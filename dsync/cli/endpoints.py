@@ -47,9 +47,9 @@ def take_endpoint(
     config = dict(config)
     uri, behind = _take_uri(ctx, role, words, config.pop("uri", None))
     spec = registry.spec_of(uri)
-    if not getattr(spec, "source" if role == "source" else "sink"):
-        direction = "read from" if role == "source" else "written to"
-        raise click.UsageError(f"{spec.name} cannot be {direction}; {_other_role(spec)}", ctx)
+    if role not in roles_of(spec):
+        direction = {"source": "read from", "destination": "written to", "transform": "used as a transform"}[role]
+        raise click.UsageError(f"{spec.name} cannot be {direction}; it can be a {roles_of(spec)[0]}", ctx)
     uri, in_uri = _split_query(uri, spec)
     own = own_options(spec, role, both=both)
     command = endpoint_command(spec, own, extra)
@@ -103,7 +103,8 @@ def _take_uri(ctx: click.Context, role: Role, words: Sequence[str], configured: 
         return str(configured), list(words)
     before = f" before {words[0]!r}" if words else ""
     raise click.UsageError(
-        f"{role.upper()} is missing{before}; write: dsync [options] SOURCE [source options] DESTINATION [destination options]",
+        f"{role.upper()} is missing{before}; write: dsync [options] SOURCE [source options] DESTINATION [destination options]"
+        " [TRANSFORM [options]]",
         ctx,
     )
 
@@ -136,9 +137,9 @@ def _unknown_option(ctx: click.Context, spec: ConnectorSpec, role: Role, error: 
     name = error.option_name
     if any(name in option.opts for option in options.GLOBAL):
         return click.UsageError(f"{name} is an option of dsync; put it before SOURCE", ctx)
-    other = own_options(spec, "destination" if role == "source" else "source")
-    if any(name in option.opts for option in other):
-        instead = f"it is an option of {spec.name} as a {'destination' if role == 'source' else 'source'}"
+    others = [each for each in roles_of(spec) if any(name in option.opts for option in own_options(spec, each))]
+    if others:
+        instead = f"it is an option of {spec.name} as a {others[0]}"
     else:
         near = f"did you mean {error.possibilities[0]}? " if error.possibilities else ""
         instead = f"{near}dsync help {spec.name} lists its options"
@@ -157,8 +158,10 @@ def _refuse_unknown(
             )
 
 
-def _other_role(spec: ConnectorSpec) -> str:
-    return "it can be a destination" if spec.sink else "it can be a source"
+def roles_of(spec: ConnectorSpec) -> list[Role]:
+    """What an endpoint of this kind can be, at least one."""
+    can: dict[Role, bool] = {"source": spec.source, "destination": spec.sink, "transform": bool(spec.transform)}
+    return [role for role, holds in can.items() if holds]
 
 
 def take_both(
@@ -171,7 +174,7 @@ def take_both(
 ) -> tuple[Endpoint, Endpoint, dict[str, Any]]:
     """Source, destination, and the global options with those that stood behind the endpoints, `extra` ones among them.
 
-    `read_both` lets the destination have the options of a source too.
+    `read_both` lets the destination have the options of a source too. The options' `transform` is the third endpoint, or None.
     """
     source = take_endpoint(ctx, "source", words, _ends_of(config, "source"), extra=extra)
     at_destination = _ends_of(config, "destination")

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from dsync.cli.endpoints import take_endpoint
+from dsync.connector import ConnectorSpec
 from dsync.endpoint import Endpoint, Role
 from dsync.errors import UsageError
 
@@ -27,12 +28,12 @@ FILE = click.Path(exists=True, dir_okay=False)
 @click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="URI [options]")
 @click.pass_context
 def serve(ctx: click.Context, /, words: tuple[str, ...], **values: Any) -> int:
-    """Serves the store at URI to other programs, with health checks and reflection, until SIGINT or SIGTERM."""
+    """Serves the store or transform at URI to other programs, with health checks and reflection, until SIGINT or SIGTERM."""
     assert ctx.parent is not None
     from dsync import registry
     from dsync.cli.runner import configure_logging
 
-    role: Role = "source" if not words or registry.spec_of(words[0]).source else "destination"
+    role = _role_of(registry.spec_of(words[0])) if words else "source"
     taken = take_endpoint(ctx.parent, role, words, (ctx.parent.obj or {}).get(role) or {}, both=True)
     if taken.rest:
         raise click.UsageError("serve takes one URI", ctx)
@@ -40,6 +41,12 @@ def serve(ctx: click.Context, /, words: tuple[str, ...], **values: Any) -> int:
     configure_logging(ctx.parent.params | taken.global_options)
     asyncio.run(run_server(taken.endpoint, values))
     return 0
+
+
+def _role_of(spec: ConnectorSpec) -> Role:
+    if spec.source:
+        return "source"
+    return "destination" if spec.sink else "transform"
 
 
 def refuse_open_doors(values: Mapping[str, Any]) -> None:
@@ -78,9 +85,11 @@ async def run_server(endpoint: Endpoint, values: Mapping[str, Any]) -> None:
         client_ca=_read(values["client_ca"]),
         token=values["token"] or "",
     )
+    spec = endpoint.spec
+    made = endpoint.create() if spec.source or spec.sink else endpoint.create_transform()
     async with (
-        endpoint.create() as connector,
-        serving(connector, values["address"], guard, gzip=values["gzip"]) as port,
+        made as served,
+        serving(served, values["address"], guard, gzip=values["gzip"]) as port,
     ):
         host = values["address"].rpartition(":")[0]
         click.echo(f"serving {endpoint.shown} at {host}:{port}", err=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 import grpc
@@ -13,7 +13,8 @@ import grpc
 from dsync import wire
 from dsync.connector import Connector
 from dsync.errors import EndpointError, UsageError
-from dsync.wire.gen.adiom.v1.adiom_pb2_grpc import ConnectorServiceStub
+from dsync.transform import Transform
+from dsync.wire.gen.adiom.v1.adiom_pb2_grpc import ConnectorServiceStub, TransformServiceStub
 from dsync.wire.server import MOST_BYTES
 from dsync.wire.status import to_error
 
@@ -36,8 +37,11 @@ OPTIONS = (
 Metadata = tuple[tuple[str, str], ...]
 
 
-class GrpcConnector(Connector):
-    """Hands each call to the peer; statuses come back as the errors that they stand for."""
+class GrpcPeer:
+    """A channel to a peer: each call is handed to it; statuses come back as the errors that they stand for."""
+
+    # The generated stub of the service that is spoken to.
+    stub: ClassVar[Any]
 
     def __init__(self, uri: str, options: Mapping[str, Any]) -> None:
         self.address = _address(uri)
@@ -83,7 +87,7 @@ class GrpcConnector(Connector):
     @property
     def _stub(self) -> Any:
         assert self._channel is not None, "the connector is not open"
-        return ConnectorServiceStub(self._channel)
+        return self.stub(self._channel)
 
     async def _messages(self, method: str, request: Any) -> AsyncIterator[Any]:
         try:
@@ -91,6 +95,12 @@ class GrpcConnector(Connector):
                 yield message
         except grpc.aio.AioRpcError as error:
             raise to_error(error) from None
+
+
+class GrpcConnector(GrpcPeer, Connector):
+    """A connector behind the channel."""
+
+    stub = ConnectorServiceStub
 
     async def GetInfo(self, request: wire.GetInfoRequest) -> wire.GetInfoResponse:
         """See Connector."""
@@ -145,6 +155,22 @@ class GrpcConnector(Connector):
     def StreamLSN(self, request: wire.StreamLSNRequest) -> AsyncIterator[wire.StreamLSNResponse]:
         """See Connector."""
         return self._messages("StreamLSN", request)
+
+
+class GrpcTransform(GrpcPeer, Transform):
+    """A transform behind the channel."""
+
+    stub = TransformServiceStub
+
+    async def GetTransformInfo(self, request: wire.GetTransformInfoRequest) -> wire.GetTransformInfoResponse:
+        """See Transform."""
+        answer: wire.GetTransformInfoResponse = await self._call("GetTransformInfo", request)
+        return answer
+
+    async def GetTransform(self, request: wire.GetTransformRequest) -> wire.GetTransformResponse:
+        """See Transform."""
+        answer: wire.GetTransformResponse = await self._call("GetTransform", request)
+        return answer
 
 
 def _address(uri: str) -> str:

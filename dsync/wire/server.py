@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import grpc
+from google.protobuf.descriptor import ServiceDescriptor
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from dsync.connector import Connector
 from dsync.errors import DsyncError, EndpointError
+from dsync.transform import Transform
 from dsync.wire.gen.adiom.v1 import adiom_pb2, adiom_pb2_grpc
 from dsync.wire.status import to_status
 
@@ -24,6 +26,7 @@ Request = TypeVar("Request")
 Response = TypeVar("Response")
 
 SERVICE = adiom_pb2.DESCRIPTOR.services_by_name["ConnectorService"]
+TRANSFORM_SERVICE = adiom_pb2.DESCRIPTOR.services_by_name["TransformService"]
 # Bytes of a message, after decompression, either way.
 MOST_BYTES = 64 << 20
 # Seconds that calls get to end after a stop was asked for.
@@ -83,12 +86,17 @@ class TokenCheck(grpc.aio.ServerInterceptor):
 
 
 class Service:
-    """The generated servicer's methods, each one the connector's."""
+    """The generated servicer's methods, each one the connector's or the transform's."""
 
-    def __init__(self, connector: Connector) -> None:
-        for method in SERVICE.methods:
-            call = getattr(connector, method.name)
+    def __init__(self, served: Connector | Transform) -> None:
+        for method in service_of(served).methods:
+            call = getattr(served, method.name)
             setattr(self, method.name, _stream(call) if method.server_streaming else _unary(call))
+
+
+def service_of(served: Connector | Transform) -> ServiceDescriptor:
+    """What a peer calls it by."""
+    return TRANSFORM_SERVICE if isinstance(served, Transform) else SERVICE
 
 
 def _unary(call: Callable[[Request], Awaitable[Response]]) -> Callable[..., Awaitable[Response]]:
@@ -125,9 +133,9 @@ async def _abort(context: grpc.aio.ServicerContext[Any, Any], error: Exception) 
 
 @asynccontextmanager
 async def serving(
-    connector: Connector, address: str, guard: Guard = Guard(), *, gzip: bool = False
+    served: Connector | Transform, address: str, guard: Guard = Guard(), *, gzip: bool = False
 ) -> AsyncIterator[int]:
-    """Serves an open connector at `host:port` while the context lasts; answers the port (of its own choice for port 0).
+    """Serves an open connector or transform at `host:port` while the context lasts; answers the port (its choice for port 0).
 
     Besides the connector there are the standard health service and reflection. At the end no new calls are taken and those under
     way get some seconds. Raises EndpointError where the address cannot be listened on.
@@ -135,12 +143,17 @@ async def serving(
     compression = grpc.Compression.Gzip if gzip else grpc.Compression.NoCompression
     interceptors = [TokenCheck(guard.token)] if guard.token else []
     server = grpc.aio.server(interceptors=interceptors, options=OPTIONS, compression=compression)
-    adiom_pb2_grpc.add_ConnectorServiceServicer_to_server(Service(connector), server)  # type: ignore[arg-type]  # has its methods
+    service = Service(served)  # has the methods of its service
+    if isinstance(served, Transform):
+        adiom_pb2_grpc.add_TransformServiceServicer_to_server(service, server)  # type: ignore[arg-type]
+    else:
+        adiom_pb2_grpc.add_ConnectorServiceServicer_to_server(service, server)  # type: ignore[arg-type]
+    name_of_service = service_of(served).full_name
     checks = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
-    for name in ("", SERVICE.full_name):
+    for name in ("", name_of_service):
         await checks.set(name, health_pb2.HealthCheckResponse.SERVING)
-    reflection.enable_server_reflection((SERVICE.full_name, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+    reflection.enable_server_reflection((name_of_service, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
     port = _bind(server, address, guard)
     await server.start()
     try:

@@ -11,6 +11,7 @@ SPEC = ConnectorSpec(
     summary="A connector that another process serves, in any language.",
     examples=("grpc://host:8443 --ca ca.pem --token ...", "grpc://127.0.0.1:9000 --insecure"),
     factory="dsync.wire.client:GrpcConnector",
+    transform="dsync.wire.client:GrpcTransform",
     options=(
         click.Option(["--insecure"], is_flag=True, help="Connect without TLS."),
         click.Option(["--gzip"], is_flag=True, help="Compress messages."),

@@ -941,8 +941,11 @@ class GetTransformResponse(google.protobuf.message.Message):
     UPDATES_FIELD_NUMBER: builtins.int
     DATA_FIELD_NUMBER: builtins.int
     RESPONSES_FIELD_NUMBER: builtins.int
+    FILTERED_FIELD_NUMBER: builtins.int
     namespace: builtins.str
     """Empty, with nothing else: keep the destination namespace already chosen."""
+    filtered: builtins.int
+    """dsync: how many documents and updates of the request gave nothing. Absent: not counted."""
     @property
     def updates(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Update]: ...
     @property
@@ -958,8 +961,14 @@ class GetTransformResponse(google.protobuf.message.Message):
         updates: collections.abc.Iterable[Global___Update] | None = ...,
         data: collections.abc.Iterable[builtins.bytes] | None = ...,
         responses: collections.abc.Iterable[Global___TransformResponse] | None = ...,
+        filtered: builtins.int | None = ...,
     ) -> None: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["data", b"data", "namespace", b"namespace", "responses", b"responses", "updates", b"updates"]
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_filtered", b"_filtered", "filtered", b"filtered"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_filtered", b"_filtered", "data", b"data", "filtered", b"filtered", "namespace", b"namespace", "responses", b"responses", "updates", b"updates"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__filtered: typing_extensions.TypeAlias = typing.Literal["filtered"]
+    _WhichOneofArgType__filtered: typing_extensions.TypeAlias = typing.Literal["_filtered", b"_filtered"]
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__filtered) -> _WhichOneofReturnType__filtered | None: ...
 
 Global___GetTransformResponse: typing_extensions.TypeAlias = GetTransformResponse
