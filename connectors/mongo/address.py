@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import parse_qsl
 
 from bson.codec_options import CodecOptions
 from pymongo import AsyncMongoClient
@@ -72,8 +75,11 @@ def _checked_client(uri: str) -> AsyncMongoClient[dict[str, Any]]:
             client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(uri, connect=False)
         except InvalidURI:
             raise UsageError("the MongoDB URI is malformed", remedy=f"write it as {FORM}") from None
-        except OSError as error:
-            raise UsageError(f"the MongoDB URI names a file that cannot be read: {error.filename!r}") from None
+        except OSError:
+            files = " or ".join(map(repr, _files(uri)))
+            raise UsageError(
+                f"the MongoDB URI names a file that cannot be read: {files}", remedy="check its path"
+            ) from None
         except (ConfigurationError, ValueError, TypeError):
             names = ", ".join(sorted(_option_names(uri))) or "none"
             raise UsageError(
@@ -89,9 +95,27 @@ def _judge_warnings(messages: list[str], uri: str) -> None:
     if len(unknown) < len(messages):
         names = ", ".join(sorted(_option_names(uri)))
         raise UsageError(f"an option of the MongoDB URI has a value that is not allowed (options: {names})")
-    for message in unknown:
-        name = message.removeprefix("Unknown option: ").partition(".")[0]
+    for name in _unknown_options(uri) if unknown else ():
         LOG.warning("the option %r of the MongoDB URI is not known to the driver and has no effect", name)
+
+
+def _unknown_options(uri: str) -> Iterator[str]:
+    """Not every version of the driver names the option that it does not know, so each one is asked about alone."""
+    for name in sorted(_option_names(uri)):
+        with (
+            warnings.catch_warnings(record=True) as caught,
+            contextlib.suppress(ConfigurationError, ValueError, OSError),
+        ):
+            warnings.simplefilter("always")
+            AsyncMongoClient(f"mongodb://localhost/?{name}=1", connect=False)
+        if any(str(warning.message).startswith("Unknown option") for warning in caught):
+            yield name
+
+
+def _files(uri: str) -> list[str]:
+    """The files that options of the URI name."""
+    options = parse_qsl(uri.partition("?")[2].replace(";", "&"))
+    return [value for name, value in options if name.lower().endswith("file")]
 
 
 def _hosts(uri: str) -> tuple[str, tuple[str, ...]]:
