@@ -84,10 +84,15 @@ def parse(uri: str, options: Mapping[str, Any]) -> Settings:
 
 def _split(uri: str) -> tuple[str, str]:
     match = _URI.fullmatch(uri)
-    if not match or not _BUCKET.fullmatch(match[1]):
-        # A name with "@" may be somebody's password, so it is not repeated.
-        shown = "" if "@" in uri else f" {uri!r}"
+    # A name with "@" may be somebody's password, so it is not repeated.
+    shown = "" if "@" in uri else f" {uri!r}"
+    if not match or not match[1]:
         raise UsageError(f"the URI{shown} names no bucket", remedy="write s3://bucket/prefix")
+    if not _BUCKET.fullmatch(match[1]):
+        raise UsageError(
+            f"the URI{shown} names no bucket that can exist",
+            remedy="a bucket's name has 3 to 63 letters, digits, dots and hyphens; write s3://bucket/prefix",
+        )
     return match[1], (match[2] or "").lstrip("/")
 
 
