@@ -19,7 +19,16 @@ from dsync.flow.copy import Copy
 from dsync.flow.ends import Assignment, Wrapping, wrap_sink, wrap_source
 from dsync.flow.gauge import Gauge
 from dsync.flow.identity import flow_id, make_flow, refuse_changed_settings, reverse_name
-from dsync.flow.plan import Plan, admit, describe, make_plan, refuse_changed, refuse_same_data, without_state
+from dsync.flow.plan import (
+    Plan,
+    admit,
+    describe,
+    make_plan,
+    refuse_changed,
+    refuse_same_data,
+    refuse_several,
+    without_state,
+)
 from dsync.flow.step import StepSettings
 from dsync.flow.stream import Stream, StreamSettings
 from dsync.progress import Tracker
@@ -188,6 +197,7 @@ class Run:
             merge=settings.merge_namespaces,
         )
         plan = await without_state(self.source, plan, await self.state.own_namespaces())
+        refuse_several(plan.destinations, self.agreement.sink)
         found = await describe(self.sink, plan.destinations)
         if found:
             await refuse_same_data(self.source, plan, found)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from connectors.file import kinds
+from connectors.file.destination import is_single
 from connectors.file.failures import os_errors_mapped
 from connectors.file.settings import Settings, parse
 from connectors.file.sink import FileSink
@@ -48,7 +49,11 @@ class FileConnector(Connector):
                     supported_data_types=types, multi_namespace_plan=True, default_plan=True, updates=False
                 ),
                 sink=wire.Capabilities.Sink(
-                    supported_data_types=sink_types, preferred_batch_bytes=BATCH_BYTES, updates=False, keyed=False
+                    supported_data_types=sink_types,
+                    preferred_batch_bytes=BATCH_BYTES,
+                    updates=False,
+                    keyed=False,
+                    single_namespace=is_single(self._settings),
                 ),
             ),
         )

@@ -45,6 +45,14 @@ class Target:
             raise EndpointError(f"{str(self.file)!r} exists and is no regular file")
 
 
+def is_single(settings: Settings) -> bool:
+    """Whether the destination is one file; a path that tells neither is none until something is written there."""
+    try:
+        return not _is_folder(settings, Path(settings.path), kinds.of_name(Path(settings.typed).name))
+    except UsageError:
+        return False
+
+
 def target_of(settings: Settings, namespace: str) -> Target:
     """Where a namespace goes. Raises UsageError for a path that tells neither a format nor that it is a folder."""
     path = Path(settings.path)

@@ -83,6 +83,15 @@ def refuse_merging(partitions: Iterable[PlannedPartition]) -> None:
             )
 
 
+def refuse_several(destinations: Sequence[str], sink: wire.Capabilities.Sink) -> None:
+    """Raises UsageError where several namespaces would go to a destination that takes one."""
+    if sink.single_namespace and len(destinations) > 1:
+        raise UsageError(
+            f"the destination takes one namespace, and {destinations[0]!r} and {destinations[1]!r} would both go there",
+            remedy="give a folder as the destination, or select one namespace with --namespace",
+        )
+
+
 async def describe(sink: Connector, names: Sequence[str]) -> dict[str, wire.GetNamespaceMetadataResponse]:
     """What the destination says of each namespace; nothing of any where it cannot."""
     turn = asyncio.Semaphore(CONCURRENT_QUESTIONS)

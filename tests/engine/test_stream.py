@@ -174,6 +174,16 @@ async def test_reverse_leads_back_what_changed_at_the_destination_since(tmp_path
         assert tracker.updates == (11 if turn == 0 else 0)
 
 
+async def test_a_way_back_that_cannot_be_kept_does_not_fail_the_way_there(tmp_path: Path) -> None:
+    source, target, state = store_with(a=documents(10)), MemoryStore("target"), tmp_path / "state.db"
+    silent = Faulty(connector(target), [fail("GeneratePlan", 1, TransientError("no answer"))])
+    tracker = await migrate(connector(source), silent, following(state))
+    assert "no position was kept for --reverse: no answer" in tracker.warnings
+    assert contents(target, "a") == documents(10)
+    with pytest.raises(GapError, match="without --reverse"):
+        await migrate(connector(source), connector(target), settings(state, mode=None, reverse=True))
+
+
 async def test_reverse_copies_nothing() -> None:
     ends = connector(store_with(a=documents(1))), connector(MemoryStore("target"))
     with pytest.raises(UsageError, match="--reverse does not copy"):

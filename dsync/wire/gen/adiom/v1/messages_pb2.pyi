@@ -219,12 +219,15 @@ class Capabilities(google.protobuf.message.Message):
         PREFERRED_BATCH_BYTES_FIELD_NUMBER: builtins.int
         UPDATES_FIELD_NUMBER: builtins.int
         KEYED_FIELD_NUMBER: builtins.int
+        SINGLE_NAMESPACE_FIELD_NUMBER: builtins.int
         preferred_batch_bytes: builtins.int
         """dsync: the size of a batch that this sink likes, in bytes of documents. 0: no wish."""
         updates: builtins.bool
         """dsync: WriteUpdates works. Absent: not known before it is tried."""
         keyed: builtins.bool
         """dsync: writes overwrite by id. Absent: not keyed."""
+        single_namespace: builtins.bool
+        """dsync: takes documents of one namespace only, as a single file does. Absent: of any number."""
         @property
         def supported_data_types(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[Global___DataType.ValueType]:
             """In the order of preference."""
@@ -236,17 +239,22 @@ class Capabilities(google.protobuf.message.Message):
             preferred_batch_bytes: builtins.int = ...,
             updates: builtins.bool | None = ...,
             keyed: builtins.bool | None = ...,
+            single_namespace: builtins.bool | None = ...,
         ) -> None: ...
-        _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_keyed", b"_keyed", "_updates", b"_updates", "keyed", b"keyed", "updates", b"updates"]
+        _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_keyed", b"_keyed", "_single_namespace", b"_single_namespace", "_updates", b"_updates", "keyed", b"keyed", "single_namespace", b"single_namespace", "updates", b"updates"]
         def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-        _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_keyed", b"_keyed", "_updates", b"_updates", "keyed", b"keyed", "preferred_batch_bytes", b"preferred_batch_bytes", "supported_data_types", b"supported_data_types", "updates", b"updates"]
+        _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_keyed", b"_keyed", "_single_namespace", b"_single_namespace", "_updates", b"_updates", "keyed", b"keyed", "preferred_batch_bytes", b"preferred_batch_bytes", "single_namespace", b"single_namespace", "supported_data_types", b"supported_data_types", "updates", b"updates"]
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         _WhichOneofReturnType__keyed: typing_extensions.TypeAlias = typing.Literal["keyed"]
         _WhichOneofArgType__keyed: typing_extensions.TypeAlias = typing.Literal["_keyed", b"_keyed"]
+        _WhichOneofReturnType__single_namespace: typing_extensions.TypeAlias = typing.Literal["single_namespace"]
+        _WhichOneofArgType__single_namespace: typing_extensions.TypeAlias = typing.Literal["_single_namespace", b"_single_namespace"]
         _WhichOneofReturnType__updates: typing_extensions.TypeAlias = typing.Literal["updates"]
         _WhichOneofArgType__updates: typing_extensions.TypeAlias = typing.Literal["_updates", b"_updates"]
         @typing.overload
         def WhichOneof(self, oneof_group: _WhichOneofArgType__keyed) -> _WhichOneofReturnType__keyed | None: ...
+        @typing.overload
+        def WhichOneof(self, oneof_group: _WhichOneofArgType__single_namespace) -> _WhichOneofReturnType__single_namespace | None: ...
         @typing.overload
         def WhichOneof(self, oneof_group: _WhichOneofArgType__updates) -> _WhichOneofReturnType__updates | None: ...
 
