@@ -26,7 +26,7 @@ def run_program(program: click.Command) -> int:
         error.show()
         return 2
     except click.UsageError as error:
-        return complain(error.format_message(), 2, hint=_hint(error))
+        return complain(error.format_message().rstrip("."), 2, hint=_hint(error))
     except click.ClickException as error:
         return complain(error.format_message(), 2)
     except (click.Abort, KeyboardInterrupt):
@@ -60,5 +60,11 @@ def clean(message: str) -> str:
 
 
 def _hint(error: click.UsageError) -> str:
-    message = error.format_message()
-    return "" if "dsync " in message else "; see dsync --help"
+    """Which help to read: of the connector whose options these are, else of the command."""
+    if "dsync " in error.format_message():
+        return ""
+    at = error.ctx
+    if at is not None and at.parent is not None:
+        of_endpoint = not at.command.add_help_option
+        return f"; see dsync help {at.command.name}" if of_endpoint else f"; see {at.command_path} --help"
+    return "; see dsync --help"

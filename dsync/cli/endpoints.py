@@ -101,9 +101,9 @@ def _take_uri(ctx: click.Context, role: Role, words: Sequence[str], configured: 
         return words[0], list(words[1:])
     if configured:
         return str(configured), list(words)
-    before = f" before {words[0]!r}" if words else ""
+    wrong = f"{words[0]!r} is no option here, and " if words else ""
     raise click.UsageError(
-        f"{role.upper()} is missing{before}; write: dsync [options] SOURCE [source options] DESTINATION [destination options]"
+        f"{wrong}{role.upper()} is missing; write: dsync [options] SOURCE [source options] DESTINATION [destination options]"
         " [TRANSFORM [options]]",
         ctx,
     )
