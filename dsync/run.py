@@ -196,6 +196,8 @@ class Run:
             updates=source.updates or self.mode != "InitialSync",
             merge=settings.merge_namespaces,
         )
+        if self.mode != "InitialSync" and not plan.positions:
+            self._do_without_stream()
         plan = await without_state(self.source, plan, await self.state.own_namespaces())
         refuse_several(plan.destinations, self.agreement.sink)
         found = await describe(self.sink, plan.destinations)
@@ -215,8 +217,21 @@ class Run:
         await self.state.begin(self.flow, plan.partitions, plan.positions)
         await self._take_plan()
 
+    def _do_without_stream(self) -> None:
+        """The plan of a source that does not say whether it streams holds no position to follow from."""
+        reason = f"{self.agreement.source.db_type} has no change stream here"
+        if self.settings.mode:
+            raise UsageError(
+                f"--mode {self.settings.mode} cannot work: {reason}", remedy="copy with --mode InitialSync"
+            )
+        self.mode = "InitialSync"
+        self.tracker.warn(f"changes are not followed after the copy: {reason}")
+
     async def _resume(self) -> None:
         await self._take_plan()
+        source = self.agreement.source.capabilities.source
+        if self.mode != "InitialSync" and not self.positions and not source.HasField("updates"):
+            self._do_without_stream()
         if self.mode != "InitialSync" and not self.positions:
             raise GapError(
                 "the earlier copy of this flow kept no position of a change stream", remedy="copy again with --restart"

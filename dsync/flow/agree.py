@@ -49,7 +49,8 @@ def choose_mode(agreement: Agreement, asked: Mode | None) -> tuple[Mode, str]:
     if asked == "InitialSync":
         return asked, ""
     reason = ""
-    if not source.updates and (asked is None or source.HasField("updates")):
+    # a source that does not say shows by its plan whether it has positions to follow from
+    if not source.updates and source.HasField("updates"):
         reason = f"{agreement.source.db_type} has no change stream here"
     elif not sink.updates and (asked is None or sink.HasField("updates")):
         reason = f"{agreement.destination.db_type} takes no updates"

@@ -13,6 +13,7 @@ from dsync.connector import Connector
 from dsync.errors import DsyncError
 from dsync.flow.gauge import Gauge
 from dsync.wire.gen.dsync.v1.flow_pb2 import Checkpoint, PlannedPartition, Step, Written
+from dsync.wire.limits import MOST_BATCH_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +113,10 @@ async def _abandon(tasks: list[asyncio.Task[int]]) -> None:
 
 
 async def read_batch(source: Connector, settings: StepSettings, planned: PlannedPartition, at: Checkpoint) -> Batch:
-    """Whole pages up to the batch's bytes or documents, or the end of the partition: never by time, so always the same batch."""
+    """Whole pages up to the batch's bytes or documents, or the end of the partition: never by time, so always the same batch.
+
+    A batch of more than one page fits into a message of gRPC.
+    """
     request = wire.WriteDataRequest(namespace=planned.destination, type=settings.type)
     cursor, documents, size = at.cursor, 0, 0
     while True:
@@ -120,9 +124,12 @@ async def read_batch(source: Connector, settings: StepSettings, planned: Planned
             wire.ListDataRequest(partition=planned.partition, type=settings.type, cursor=cursor)
         )
         if page.data:
+            page_bytes = sum(map(len, page.data))
+            if size and size + page_bytes > MOST_BATCH_BYTES:
+                break  # the page is read again for the next batch
             request.data.extend(page.data)
             documents += len(page.data)
-            size += sum(map(len, page.data))
+            size += page_bytes
         cursor = page.next_cursor
         # a source and a sink that never suspend must not hold the loop
         await asyncio.sleep(0)

@@ -119,7 +119,11 @@ class Follower:
     async def _read_once(self) -> None:
         partition = self.position.partition
         request = wire.StreamUpdatesRequest(
-            namespaces=partition.namespaces, type=self.settings.type, cursor=self._read_to
+            namespaces=partition.namespaces,
+            type=self.settings.type,
+            cursor=self._read_to,
+            partition_header=partition.partition_header,
+            partition_value=partition.partition_value,
         )
         async for answer in self.source.StreamUpdates(request):
             await self._ahead.put(answer)

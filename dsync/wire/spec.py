@@ -31,7 +31,16 @@ SPEC = ConnectorSpec(
             metavar="SECONDS",
             help="How long one call may take.",
         ),
+        click.Option(
+            ["--keepalive"],
+            type=click.FloatRange(1),
+            default=310.0,
+            show_default=True,
+            metavar="SECONDS",
+            help="How often to ask whether the server is still there. Many servers end connections that ask more often than"
+            " every five minutes; dsync serve takes 5 and more.",
+        ),
     ),
-    secrets=frozenset({"token", "key", "cert", "ca"}),
-    tuning=frozenset({"gzip", "deadline", "insecure"}),
+    secrets=frozenset({"token"}),
+    tuning=frozenset({"gzip", "deadline", "keepalive", "insecure", "key", "cert", "ca"}),
 )

@@ -17,6 +17,8 @@ from dsync.errors import DsyncError
 KIND, REMEDY = "dsync-error", "dsync-remedy-bin"
 # Of a message: statuses travel in a header of 8 KiB, and a peer's text goes to a terminal.
 MOST_CHARACTERS = 1000
+TOO_LARGE = re.compile(r"message.*(larger than|exceeds max)", re.IGNORECASE)
+RESET = re.compile(r"RST_STREAM|stream removed|connection reset|socket closed", re.IGNORECASE)
 CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 
 BY_CODE: dict[grpc.StatusCode, type[DsyncError]] = {
@@ -24,6 +26,8 @@ BY_CODE: dict[grpc.StatusCode, type[DsyncError]] = {
     grpc.StatusCode.RESOURCE_EXHAUSTED: errors.TransientError,
     grpc.StatusCode.UNAVAILABLE: errors.TransientError,
     grpc.StatusCode.DEADLINE_EXCEEDED: errors.TransientError,
+    # not by us: the server lets go of its calls when it ends
+    grpc.StatusCode.CANCELLED: errors.TransientError,
     grpc.StatusCode.UNIMPLEMENTED: errors.UnimplementedError,
     grpc.StatusCode.NOT_FOUND: errors.NotFoundError,
     grpc.StatusCode.PERMISSION_DENIED: errors.EndpointError,
@@ -47,10 +51,19 @@ def to_error(failure: grpc.aio.AioRpcError) -> DsyncError:
     message = _plain(failure.details() or code.name)
     remedy = _plain(_text(metadata.get(REMEDY, b"")))
     named = getattr(errors, _text(metadata.get(KIND, "")), None)
-    kind = BY_CODE.get(code, DsyncError)
+    kind = _kind_of(code, message)
     if isinstance(named, type) and issubclass(named, DsyncError) and grpc.StatusCode[named.status] is code:
         kind = named if named.__init__ is DsyncError.__init__ else kind
     return kind(message, remedy=remedy)
+
+
+def _kind_of(code: grpc.StatusCode, message: str) -> type[DsyncError]:
+    """By the code, but for what gRPC itself says: a message over the limit never fits, a reset connection may come back."""
+    if code is grpc.StatusCode.RESOURCE_EXHAUSTED and TOO_LARGE.search(message):
+        return errors.DataError
+    if code in (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN) and RESET.search(message):
+        return errors.TransientError
+    return BY_CODE.get(code, DsyncError)
 
 
 def _pairs(metadata: object) -> Iterable[tuple[str, str | bytes]]:

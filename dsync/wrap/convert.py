@@ -35,7 +35,9 @@ class Convert(Delegate):
 
     async def StreamUpdates(self, request: wire.StreamUpdatesRequest) -> AsyncIterator[wire.StreamUpdatesResponse]:
         """See Connector."""
-        native = wire.StreamUpdatesRequest(namespaces=request.namespaces, cursor=request.cursor, type=self.native)
+        native = wire.StreamUpdatesRequest()
+        native.CopyFrom(request)
+        native.type = self.native
         async for answer in self.inner.StreamUpdates(native):
             full = [update for update in answer.updates if update.data]
             for update, data in zip(

@@ -613,9 +613,14 @@ class StreamUpdatesRequest(google.protobuf.message.Message):
     NAMESPACES_FIELD_NUMBER: builtins.int
     TYPE_FIELD_NUMBER: builtins.int
     CURSOR_FIELD_NUMBER: builtins.int
+    PARTITION_HEADER_FIELD_NUMBER: builtins.int
+    PARTITION_VALUE_FIELD_NUMBER: builtins.int
     type: Global___DataType.ValueType
     cursor: builtins.bytes
     """A position; empty asks for the present."""
+    partition_header: builtins.str
+    """dsync: those of the update partition, as planned; the call carries them as metadata, too."""
+    partition_value: builtins.str
     @property
     def namespaces(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]: ...
     def __init__(
@@ -624,8 +629,10 @@ class StreamUpdatesRequest(google.protobuf.message.Message):
         namespaces: collections.abc.Iterable[builtins.str] | None = ...,
         type: Global___DataType.ValueType = ...,
         cursor: builtins.bytes = ...,
+        partition_header: builtins.str = ...,
+        partition_value: builtins.str = ...,
     ) -> None: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["cursor", b"cursor", "namespaces", b"namespaces", "type", b"type"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["cursor", b"cursor", "namespaces", b"namespaces", "partition_header", b"partition_header", "partition_value", b"partition_value", "type", b"type"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___StreamUpdatesRequest: typing_extensions.TypeAlias = StreamUpdatesRequest

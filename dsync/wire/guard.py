@@ -1,0 +1,102 @@
+"""Who may call a server: everybody, whoever has the token, whoever has a certificate."""
+
+from __future__ import annotations
+
+import hmac
+import ssl
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+from dsync.errors import UsageError
+
+SCHEME = "Bearer "
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """TLS with the server's certificate; clients known by their certificate, by a token, or not at all. Paths are of PEM files."""
+
+    certificate: str = ""
+    key: str = ""
+    client_ca: str = ""
+    token: str = ""
+
+    def credentials(self) -> grpc.ServerCredentials | None:
+        """TLS; None without a certificate. Raises UsageError for files that are none."""
+        if not self.certificate:
+            return None
+        _check_pair(self.certificate, self.key)
+        return grpc.ssl_server_credentials(
+            [(read_pem(self.key), read_pem(self.certificate))],
+            root_certificates=read_authorities(self.client_ca) if self.client_ca else None,
+            require_client_auth=bool(self.client_ca),
+        )
+
+    def interceptors(self) -> list[grpc.aio.ServerInterceptor]:
+        """What every call passes through."""
+        return [TokenCheck(self.token)] if self.token else []
+
+
+class TokenCheck(grpc.aio.ServerInterceptor):
+    """Lets only calls pass that bring the token; health and reflection want it too."""
+
+    def __init__(self, token: str) -> None:
+        self._expected = f"{SCHEME}{token}".encode()
+
+        async def refuse(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+            await context.abort(grpc.StatusCode.UNAUTHENTICATED, "the token is missing or wrong")
+
+        self._refusal: grpc.RpcMethodHandler[Any, Any] = grpc.unary_unary_rpc_method_handler(refuse)
+
+    async def intercept_service(
+        self, continuation: Callable[[Any], Awaitable[Any]], handler_call_details: grpc.HandlerCallDetails
+    ) -> Any:
+        """See grpc."""
+        found = dict(handler_call_details.invocation_metadata).get("authorization", "")
+        given = found.encode(errors="replace") if isinstance(found, str) else found
+        if hmac.compare_digest(given, self._expected):
+            return await continuation(handler_call_details)
+        return self._refusal
+
+
+def read_pem(path: str) -> bytes:
+    """The file's bytes. Raises UsageError that names it."""
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise UsageError(f"{path!r} cannot be read: {error.strerror}", remedy="check the path") from error
+
+
+def read_authorities(path: str) -> bytes:
+    """The certificates to trust. Raises UsageError where the file holds none: gRPC would only say that nobody connects."""
+    authorities = read_pem(path)
+    try:
+        ssl.create_default_context().load_verify_locations(cadata=authorities.decode())
+    except (ssl.SSLError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path!r} holds no certificates", remedy="give a file of certificates in PEM form") from error
+    return authorities
+
+
+def read_pair(certificate: str, key: str) -> tuple[bytes, bytes]:
+    """(certificate, key). Raises UsageError where they do not belong together."""
+    pair = read_pem(certificate), read_pem(key)
+    _check_pair(certificate, key)
+    return pair
+
+
+def _check_pair(certificate: str, key: str) -> None:
+    def refuse_to_ask() -> str:
+        raise UsageError(f"the key {key!r} is encrypted", remedy="give one without a passphrase")
+
+    for path in (certificate, key):
+        read_pem(path)
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password=refuse_to_ask)
+    except ssl.SSLError as error:
+        raise UsageError(
+            f"{certificate!r} and {key!r} are not a certificate and its key", remedy="give both in PEM form"
+        ) from error
