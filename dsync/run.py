@@ -14,11 +14,11 @@ from dsync.connector import Connector
 from dsync.endpoint import Endpoint
 from dsync.errors import DataError, DsyncError, GapError, NotFoundError, SetAsideError, UnimplementedError, UsageError
 from dsync.flow import budget
-from dsync.flow.agree import Agreement, agree, choose_mode
+from dsync.flow.agree import Agreement, agree, choose_mode, no_stream
 from dsync.flow.copy import Copy
 from dsync.flow.ends import Assignment, Wrapping, wrap_sink, wrap_source
 from dsync.flow.gauge import Gauge
-from dsync.flow.identity import flow_id, make_flow, refuse_changed_settings, reverse_name
+from dsync.flow.identity import make_flow, refuse_changed_settings, reverse_flow, reverse_name
 from dsync.flow.plan import (
     Plan,
     admit,
@@ -218,19 +218,12 @@ class Run:
         await self._take_plan()
 
     def _do_without_stream(self) -> None:
-        """The plan of a source that does not say whether it streams holds no position to follow from."""
-        reason = f"{self.agreement.source.db_type} has no change stream here"
-        if self.settings.mode:
-            raise UsageError(
-                f"--mode {self.settings.mode} cannot work: {reason}", remedy="copy with --mode InitialSync"
-            )
+        self.tracker.warn(no_stream(self.agreement, self.settings.mode))
         self.mode = "InitialSync"
-        self.tracker.warn(f"changes are not followed after the copy: {reason}")
 
     async def _resume(self) -> None:
         await self._take_plan()
-        source = self.agreement.source.capabilities.source
-        if self.mode != "InitialSync" and not self.positions and not source.HasField("updates"):
+        if self.mode != "InitialSync" and not self.positions and not self.agreement.says_whether_it_streams:
             self._do_without_stream()
         if self.mode != "InitialSync" and not self.positions:
             raise GapError(
@@ -387,16 +380,7 @@ class Run:
             reason = error.message if isinstance(error, DsyncError) else "the destination does not answer in time"
             self.tracker.warn(f"no position was kept for --reverse: {reason}")
             return
-        flow = replace(
-            self.flow,
-            id=flow_id(self.flow.destination, self.flow.source, reverse_name(self.settings)),
-            name=reverse_name(self.settings),
-            source=self.flow.destination,
-            destination=self.flow.source,
-            settings={"namespace": str(back), "source": {}, "destination": {}},
-            status="following",
-            namespaces={},
-        )
+        flow = reverse_flow(self.flow, self.settings)
         await self.state.lock(flow.id)
         await self.state.begin(flow, [], plan.positions)
 

@@ -10,6 +10,8 @@ from dsync.connector import Connector
 from dsync.errors import UsageError
 from dsync.settings import Mode
 
+_NOT_FOLLOWED = "changes are not followed after the copy: {}"
+
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
@@ -24,6 +26,11 @@ class Agreement:
     def sink(self) -> wire.Capabilities.Sink:
         """The destination's capabilities."""
         return self.destination.capabilities.sink
+
+    @property
+    def says_whether_it_streams(self) -> bool:
+        """Whether the source knows more than the plain contract, in which only a plan with positions tells."""
+        return self.source.capabilities.source.HasField("updates")
 
 
 async def agree(source: Connector, destination: Connector) -> Agreement:
@@ -49,16 +56,30 @@ def choose_mode(agreement: Agreement, asked: Mode | None) -> tuple[Mode, str]:
     if asked == "InitialSync":
         return asked, ""
     reason = ""
-    # a source that does not say shows by its plan whether it has positions to follow from
-    if not source.updates and source.HasField("updates"):
-        reason = f"{agreement.source.db_type} has no change stream here"
+    if not source.updates and agreement.says_whether_it_streams:
+        reason = _no_stream(agreement)
     elif not sink.updates and (asked is None or sink.HasField("updates")):
         reason = f"{agreement.destination.db_type} takes no updates"
     if not reason:
         return asked or "Full", ""
     if asked is not None:
-        raise UsageError(f"--mode {asked} cannot work: {reason}", remedy="copy with --mode InitialSync")
-    return "InitialSync", f"changes are not followed after the copy: {reason}"
+        raise _impossible(asked, reason)
+    return "InitialSync", _NOT_FOLLOWED.format(reason)
+
+
+def no_stream(agreement: Agreement, asked: Mode | None) -> str:
+    """Why changes are not followed where the plan holds no position. Raises UsageError where they were asked for."""
+    if asked is not None:
+        raise _impossible(asked, _no_stream(agreement))
+    return _NOT_FOLLOWED.format(_no_stream(agreement))
+
+
+def _no_stream(agreement: Agreement) -> str:
+    return f"{agreement.source.db_type} has no change stream here"
+
+
+def _impossible(asked: Mode, reason: str) -> UsageError:
+    return UsageError(f"--mode {asked} cannot work: {reason}", remedy="copy with --mode InitialSync")
 
 
 def choose_types(offered: Sequence[wire.Type], taken: Sequence[wire.Type]) -> tuple[wire.Type, wire.Type]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from typing import Any
 
 from dsync.endpoint import Endpoint
@@ -40,6 +41,20 @@ def make_flow(agreement: Agreement, source: Endpoint, destination: Endpoint, set
             "destination": destination.lasting_options(),
         },
         batch=batch_measures(agreement, settings),
+    )
+
+
+def reverse_flow(flow: Flow, settings: Settings) -> Flow:
+    """The flow that leads the destination's changes back, as it is when a forward run ends."""
+    return replace(
+        flow,
+        id=flow_id(flow.destination, flow.source, reverse_name(settings)),
+        name=reverse_name(settings),
+        source=flow.destination,
+        destination=flow.source,
+        settings={"namespace": str(settings.selection.reversed()), "source": {}, "destination": {}},
+        status="following",
+        namespaces={},
     )
 
 
