@@ -11,55 +11,94 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from dsync import errors
     from dsync.connector import Connector, ConnectorSpec
-    from dsync.endpoint import Endpoint
+    from dsync.endpoint import End, Endpoint
     from dsync.flow.repair import Repaired, RepairSettings, repair
     from dsync.flow.verify import verify
     from dsync.flow.verify_outcome import Outcome, VerifySettings
+    from dsync.flow.verify_report import Difference
     from dsync.namespaces import Selection
+    from dsync.preview import PlannedNamespace, Preview, check, plan
+    from dsync.progress import Tracker
+    from dsync.progress.events import Applied, Copied, Event, Finished, NamespaceResult, Result, StageEntered, Warned
     from dsync.run import migrate
     from dsync.settings import Settings
+    from dsync.wire.server import serving
 
-# name -> module; "" where the name is the module itself
 _HOMES = {
+    "Applied": "dsync.progress.events",
     "Connector": "dsync.connector",
     "ConnectorSpec": "dsync.connector",
+    "Copied": "dsync.progress.events",
+    "Difference": "dsync.flow.verify_report",
+    "End": "dsync.endpoint",
     "Endpoint": "dsync.endpoint",
+    "Event": "dsync.progress.events",
+    "Finished": "dsync.progress.events",
+    "NamespaceResult": "dsync.progress.events",
     "Outcome": "dsync.flow.verify_outcome",
+    "PlannedNamespace": "dsync.preview",
+    "Preview": "dsync.preview",
     "RepairSettings": "dsync.flow.repair",
     "Repaired": "dsync.flow.repair",
+    "Result": "dsync.progress.events",
     "Selection": "dsync.namespaces",
     "Settings": "dsync.settings",
+    "StageEntered": "dsync.progress.events",
+    "Tracker": "dsync.progress",
     "VerifySettings": "dsync.flow.verify_outcome",
-    "errors": "",
+    "Warned": "dsync.progress.events",
+    "check": "dsync.preview",
     "migrate": "dsync.run",
+    "plan": "dsync.preview",
     "repair": "dsync.flow.repair",
+    "serving": "dsync.wire.server",
     "verify": "dsync.flow.verify",
 }
 
 __all__ = [
+    "Applied",
     "Connector",
     "ConnectorSpec",
+    "Copied",
+    "Difference",
+    "End",
     "Endpoint",
+    "Event",
+    "Finished",
+    "NamespaceResult",
     "Outcome",
+    "PlannedNamespace",
+    "Preview",
     "RepairSettings",
     "Repaired",
+    "Result",
     "Selection",
     "Settings",
+    "StageEntered",
+    "Tracker",
     "VerifySettings",
+    "Warned",
+    "check",
     "errors",
     "migrate",
+    "plan",
     "repair",
+    "serving",
     "verify",
 ]
 
 
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'dsync' has no attribute {name!r}")
-    home = _HOMES[name]
-    found: object = getattr(importlib.import_module(home), name) if home else importlib.import_module(f"dsync.{name}")
-    globals()[name] = found
-    return found
+if not TYPE_CHECKING:  # to a type checker, a module with this function has every name
+
+    def __getattr__(name: str) -> object:
+        if name in _HOMES:
+            found: object = getattr(importlib.import_module(_HOMES[name]), name)
+        elif name == "errors":
+            found = importlib.import_module("dsync.errors")
+        else:
+            raise AttributeError(f"module 'dsync' has no attribute {name!r}")
+        globals()[name] = found
+        return found
 
 
 def __dir__() -> list[str]:

@@ -39,6 +39,11 @@ class Selection:
     rules: tuple[Rule, ...] = ()
     excluded: tuple[Rule, ...] = ()
 
+    @classmethod
+    def of(cls, *names: str, exclude: Sequence[str] = ()) -> Selection:
+        """From names as `--namespace` and `--exclude` take them: `Selection.of("shop", "hr.people:archive.staff")`."""
+        return parse(names, [exclude] if isinstance(exclude, str) else exclude)
+
     @property
     def names(self) -> list[str]:
         """What to ask the source's plan for; empty asks for its default."""

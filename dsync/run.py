@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from dsync import wire
 from dsync.connector import Connector
-from dsync.endpoint import Endpoint
+from dsync.endpoint import End, Endpoint, settled
 from dsync.errors import DataError, DsyncError, GapError, NotFoundError, SetAsideError, UnimplementedError, UsageError
 from dsync.flow import budget
 from dsync.flow.agree import Agreement, agree, choose_mode, no_stream
@@ -20,7 +20,6 @@ from dsync.flow.ends import Assignment, Wrapping, wrap_sink, wrap_source
 from dsync.flow.gauge import Gauge
 from dsync.flow.identity import make_flow, refuse_changed_settings, reverse_flow, reverse_name
 from dsync.flow.plan import (
-    Plan,
     admit,
     describe,
     make_plan,
@@ -32,6 +31,7 @@ from dsync.flow.plan import (
 from dsync.flow.step import StepSettings
 from dsync.flow.stream import Stream, StreamSettings
 from dsync.progress import Tracker
+from dsync.progress.events import Listener, Result
 from dsync.settings import Mode, Settings
 from dsync.state import Flow, Progress, State, Status, open_state
 from dsync.wire.gen.dsync.v1.flow_pb2 import Position
@@ -48,23 +48,28 @@ WAY_BACK_SECONDS = 3.0
 
 
 async def migrate(
-    source: Endpoint | Connector,
-    destination: Endpoint | Connector,
+    source: End,
+    destination: End,
     settings: Settings | None = None,
     *,
+    on_event: Listener | None = None,
     tracker: Tracker | None = None,
     stop: asyncio.Event | None = None,
-) -> Tracker:
+) -> Result:
     """Copies everything that the settings select and follows its changes; running it again goes on where a run ended.
 
     Connectors that are given as objects are used as they are, in this process, and are opened and closed here. Returns when
-    what the mode says is done (`tracker.stage` is "done"), or when `stop` is set and everything that was begun is saved.
-    Raises a DsyncError otherwise; a SetAsideError where all is done but for documents that were set aside.
+    what the mode says is done (the result is `complete`), or when `stop` is set and everything that was begun is saved.
+    `on_event` is called with what happens, as it happens; `tracker` has the same as counters. Raises a DsyncError where the run
+    failed; a SetAsideError where all is done but for documents that were set aside.
     """
     asked = settings or Settings()
+    source, destination = settled(source, "source"), settled(destination, "destination")
+    tracker = tracker or Tracker()
+    tracker.listener = on_event or tracker.listener
     if asked.reverse:
         source, destination, asked = destination, source, way_back(asked)
-    run = Run(source, destination, asked, tracker or Tracker(), stop or asyncio.Event())
+    run = Run(source, destination, asked, tracker, stop or asyncio.Event())
     async with run.opened():
         await run.settle()
         await run.copy()
@@ -75,7 +80,7 @@ async def migrate(
             f"{run.tracker.set_aside:,} documents were refused and set aside",
             remedy=f"see {run.settings.dead_letters!r}",
         )
-    return run.tracker
+    return tracker.result()
 
 
 def way_back(settings: Settings) -> Settings:
@@ -85,16 +90,6 @@ def way_back(settings: Settings) -> Settings:
     return replace(
         settings, selection=settings.selection.reversed(), mode="CDC", flow=reverse_name(settings), restart=False
     )
-
-
-async def preview(
-    source: Endpoint | Connector, destination: Endpoint | Connector, settings: Settings
-) -> tuple[Agreement, Plan, list[str]]:
-    """What a fresh run would do, with warnings; touches nothing. Raises what would refuse it."""
-    run = Run(source, destination, replace(settings, metadata="memory:"), Tracker(), asyncio.Event())
-    async with run.opened():
-        await run.settle()
-        return run.agreement, Plan([progress.planned for progress in run.plan], run.positions), run.tracker.warnings
 
 
 @dataclass(slots=True, init=False)
@@ -243,7 +238,7 @@ class Run:
         """Copies what is left of the plan and publishes each namespace when it is complete."""
         if self.flow.status != "copying":
             return
-        self.tracker.stage = "copying"
+        self.tracker.enter("copying")
         settings = self.settings
         memory = settings.memory_limit or budget.default_memory_limit()
         # a rate holds for all processes together, and one is enough for any that is worth a limit
@@ -347,7 +342,7 @@ class Run:
         if self.flow.status == "copying":
             return
         if self.mode != "InitialSync":
-            self.tracker.stage = "following"
+            self.tracker.enter("following")
             await self._set_status("following")
             settings = StreamSettings(
                 type=wire.Type(self.flow.batch["type"]),
@@ -362,7 +357,7 @@ class Run:
             await self._keep_way_back()
             if self.stop.is_set():
                 return
-        self.tracker.stage = "done"
+        self.tracker.enter("done")
 
     async def _keep_way_back(self) -> None:
         """Saves the destination's position now that nothing is written to it any more, for `--reverse`."""

@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
+from dsync.errors import UsageError
 from dsync.namespaces import Selection
 
 Mode = Literal["Full", "CDC", "InitialSync"]
 
 # Names that users of the Go dsync know, in partitions copied at a time.
 LOAD_LEVELS = {"Low": 4, "Medium": 8, "High": 16, "Beast": 32}
+
+# What numbers may not fall below.
+LEAST = {
+    "copiers": 1,
+    "workers": 1,
+    "memory_limit": 1,
+    "writer_batch_size": 1,
+    "write_rate_limit": 0,
+    "retry_for": 0,
+    "max_delete": 0,
+    "save_positions_seconds": 0,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,3 +57,14 @@ class Settings:
     max_delete: int | None = None
     # How often positions of change streams are saved.
     save_positions_seconds: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuses what the command line would refuse, by name."""
+        if self.mode not in (None, *get_args(Mode)):
+            raise UsageError(f"there is no mode {self.mode!r}", remedy=f"give one of {', '.join(get_args(Mode))}")
+        if self.duplicates not in ("fail", "last"):
+            raise UsageError(f"duplicates cannot be {self.duplicates!r}", remedy="give 'fail' or 'last'")
+        for name, least in LEAST.items():
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise UsageError(f"{name} is {value!r}", remedy=f"give {least} or more")

@@ -12,9 +12,9 @@ import click
 
 from dsync import registry
 from dsync.cli import options
-from dsync.cli.endpoints import roles_of
 from dsync.cli.program import COMMANDS, program
 from dsync.connector import ConnectorSpec
+from dsync.endpoint import roles_of
 
 TOP = Path(__file__).resolve().parent.parent
 

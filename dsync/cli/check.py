@@ -40,10 +40,9 @@ def check(ctx: click.Context, words: tuple[str, ...]) -> int:
 
 async def describe(endpoint: Endpoint) -> list[str]:
     """Lines about the store behind an endpoint."""
-    from dsync import wire
+    from dsync.preview import check as look
 
-    async with endpoint.create() as connector:
-        info = await connector.GetInfo(wire.GetInfoRequest())
+    info = await look(endpoint)
     lines = [f"{endpoint.shown} can be used", f"  store: {' '.join(filter(None, (info.db_type, info.version)))}"]
     lines.append(f"  identity: {info.id}")
     if info.capabilities.HasField("source"):

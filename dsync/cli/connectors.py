@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from dsync import registry
-from dsync.cli.endpoints import roles_of
+from dsync.endpoint import roles_of
 from dsync.errors import UsageError
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qsl
 
 import click
 from click.core import ParameterSource
@@ -13,7 +12,7 @@ from click.core import ParameterSource
 from dsync import registry
 from dsync.cli import options
 from dsync.connector import ConnectorSpec
-from dsync.endpoint import Endpoint, Role
+from dsync.endpoint import DIRECTIONS, Endpoint, Role, own_options, roles_of, split_query
 from dsync.errors import UsageError
 from dsync.redact import redact
 
@@ -48,9 +47,8 @@ def take_endpoint(
     uri, behind = _take_uri(ctx, role, words, config.pop("uri", None))
     spec = registry.spec_of(uri)
     if role not in roles_of(spec):
-        direction = {"source": "read from", "destination": "written to", "transform": "used as a transform"}[role]
-        raise click.UsageError(f"{spec.name} cannot be {direction}; it can be a {roles_of(spec)[0]}", ctx)
-    uri, in_uri = _split_query(uri, spec)
+        raise click.UsageError(f"{spec.name} cannot be {DIRECTIONS[role]}; it can be a {roles_of(spec)[0]}", ctx)
+    uri, in_uri = split_query(uri, spec)
     own = own_options(spec, role, both=both)
     command = endpoint_command(spec, own, extra)
     try:
@@ -86,14 +84,6 @@ def endpoint_command(
     return click.Command(spec.name, params=[*own, *free, rest], add_help_option=False)
 
 
-def own_options(spec: ConnectorSpec, role: Role, *, both: bool = False) -> tuple[click.Option, ...]:
-    """The connector's options in a role, or in both: of two of one name then the source's, which takes more."""
-    as_source = spec.source_options if both or role == "source" else ()
-    as_sink = spec.sink_options if both or role == "destination" else ()
-    taken = {name for option in as_source for name in option.opts}
-    return (*spec.options, *as_source, *(option for option in as_sink if not taken.intersection(option.opts)))
-
-
 def _take_uri(ctx: click.Context, role: Role, words: Sequence[str], configured: str | None) -> tuple[str, list[str]]:
     if words and not (words[0].startswith("-") and len(words[0]) > 1):
         if not words[0]:
@@ -107,13 +97,6 @@ def _take_uri(ctx: click.Context, role: Role, words: Sequence[str], configured: 
         " [TRANSFORM [options]]",
         ctx,
     )
-
-
-def _split_query(uri: str, spec: ConnectorSpec) -> tuple[str, list[tuple[str, str]]]:
-    if not spec.uri_options or "://" not in uri or "?" not in uri:
-        return uri, []
-    bare, _, query = uri.partition("?")
-    return bare, parse_qsl(query, keep_blank_values=True)
 
 
 def _from_uri(
@@ -156,12 +139,6 @@ def _refuse_unknown(
                 f" dsync help {spec.name} lists its options",
                 ctx,
             )
-
-
-def roles_of(spec: ConnectorSpec) -> list[Role]:
-    """What an endpoint of this kind can be, at least one."""
-    can: dict[Role, bool] = {"source": spec.source, "destination": spec.sink, "transform": bool(spec.transform)}
-    return [role for role, holds in can.items() if holds]
 
 
 def take_both(

@@ -24,20 +24,15 @@ def plan(ctx: click.Context, words: tuple[str, ...]) -> int:
     assert ctx.parent is not None
     source, destination, values = take_both(ctx.parent, words, ctx.parent.obj or {})
     from dsync.cli.runner import configure_logging
+    from dsync.preview import plan as preview
     from dsync.progress.text import number
-    from dsync.run import preview
-    from dsync.wire import DataType
 
     configure_logging(values)
-    agreement, found, warnings = asyncio.run(preview(source, destination, to_settings(values)))
-    counts: dict[tuple[str, str], list[int]] = {}
-    for planned in found.partitions:
-        key = planned.partition.namespace, planned.destination
-        counts.setdefault(key, []).append(planned.partition.estimated_count)
-    for (origin, target), estimates in counts.items():
-        documents = f"about {number(sum(estimates), 'document')}" if all(estimates) else "documents not counted"
-        click.echo(f"{origin} -> {target}: {number(len(estimates), 'partition')}, {documents}")
-    click.echo(f"{number(len(counts), 'namespace')} as {DataType.Name(agreement.type).removeprefix('DATA_TYPE_')}")
-    for warning in warnings:
+    found = asyncio.run(preview(source, destination, to_settings(values)))
+    for each in found.namespaces:
+        documents = "documents not counted" if each.documents is None else f"about {number(each.documents, 'document')}"
+        click.echo(f"{each.source} -> {each.destination}: {number(each.partitions, 'partition')}, {documents}")
+    click.echo(f"{number(len(found.namespaces), 'namespace')} as {found.data_type}")
+    for warning in found.warnings:
         click.echo(f"note: {warning}")
     return 0

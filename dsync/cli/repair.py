@@ -50,7 +50,6 @@ repair = command_of_ends(
 async def run_repair(source: Endpoint, destination: Endpoint, values: Mapping[str, Any]) -> int:
     """Mends, and says what was done."""
     from dsync.flow.repair import Repaired, RepairSettings, repair
-    from dsync.flow.verify_report import check_report, read_report
 
     settings = RepairSettings(
         delete_extra=values["delete_extra"],
@@ -58,10 +57,9 @@ async def run_repair(source: Endpoint, destination: Endpoint, values: Mapping[st
         rate=values["write_rate_limit"],
         max_delete=values["max_delete"],
     )
-    done, path = Repaired(), values["report"]
-    made_for = check_report(path)
+    done = Repaired()
     try:
-        await repair(source, destination, read_report(path), settings, done, made_for=made_for)
+        await repair(source, destination, values["report"], settings, done)
     except TransientError as error:
         if done.total:
             raise

@@ -163,4 +163,4 @@ class Copy:
     async def _finish(self, name: str) -> None:
         await self._commit()
         await self.finish(name)
-        self.tracker.namespaces[name].finished = True
+        self.tracker.finish(name)

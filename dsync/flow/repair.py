@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from dsync import codec, wire
 from dsync.codec import raw
 from dsync.connector import Connector
-from dsync.endpoint import Endpoint
+from dsync.endpoint import End, Endpoint, settled
 from dsync.errors import DataError, LimitError, TransientError, UnimplementedError, UsageError
 from dsync.flow.agree import Agreement, agree
 from dsync.flow.digest import id_bytes
 from dsync.flow.ends import Wrapping, wrap_sink, wrap_source
-from dsync.flow.verify_report import Difference, Placed, Summary, batches
+from dsync.flow.verify_report import Difference, Placed, Summary, batches, check_report, read_report
 
 # Differences mended together, where the source finds documents by id; where it has to be listed for them; and their documents.
 BATCH_BY_IDS = 1000
@@ -67,21 +68,26 @@ class Repaired:
 
 
 async def repair(
-    source: Endpoint | Connector,
-    destination: Endpoint | Connector,
-    report: Iterable[Placed],
-    settings: RepairSettings,
+    source: End,
+    destination: End,
+    report: str | Path | Iterable[Placed],
+    settings: RepairSettings | None = None,
     done: Repaired | None = None,
     *,
     made_for: Summary | None = None,
 ) -> Repaired:
     """Writes what is missing or changed as the source has it now, and deletes what is extra if that was asked for.
 
+    The report is the path of one that `verify` wrote, which is read to its end before anything is done, or what stands in it.
     What the source has no longer is not written; what it has again is written, not deleted. Repeatable; `done` tells what was
     done also after a failure. Raises UsageError for a sink that does not write by id, and where the report was `made_for` the
     same ends the other way round; DataError for a line that names no id.
     """
     done = done if done is not None else Repaired()
+    settings = settings or RepairSettings()
+    if isinstance(report, str | Path):
+        made_for, report = check_report(str(report)), read_report(str(report))
+    source, destination = settled(source, "source"), settled(destination, "destination", both=True)
     reader = source.create() if isinstance(source, Endpoint) else source
     writer = destination.create() if isinstance(destination, Endpoint) else destination
     async with reader, writer:

@@ -203,7 +203,7 @@ class Stream:
         self.tracker = tracker
         self._source = source
         self._deleted = 0
-        tracker.streams = [StreamProgress() for _ in positions]
+        tracker.follow(len(positions))
         self.followers = [
             Follower(source, sink, settings, position, rename, progress, self._allow_deletes)
             for position, progress in zip(positions, tracker.streams, strict=True)

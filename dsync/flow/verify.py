@@ -6,20 +6,21 @@ import asyncio
 import logging
 import random
 import secrets
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 
 from dsync import wire
 from dsync.connector import Connector
-from dsync.endpoint import Endpoint
+from dsync.endpoint import End, Endpoint, settled
 from dsync.errors import DsyncError, UnimplementedError, UsageError
 from dsync.flow import budget
 from dsync.flow.agree import choose_types
 from dsync.flow.verify_listing import PairListing, Reading, Side, pages, together
 from dsync.flow.verify_outcome import NamespaceOutcome, Outcome, VerifySettings
 from dsync.flow.verify_recheck import Rechecker, names_of, parts_of
-from dsync.flow.verify_report import Report, count_line
+from dsync.flow.verify_report import Difference, Report, count_line, report_at
 from dsync.flow.verify_scope import Pair, Scope, make_scope
 from dsync.flow.verify_spill import Spill, Suspect
 from dsync.flow.verify_window import DESTINATION, SIDES
@@ -36,20 +37,28 @@ GROUP = 50_000
 
 
 async def verify(
-    source: Endpoint | Connector,
-    destination: Endpoint | Connector,
-    settings: VerifySettings,
-    report: Report,
+    source: End,
+    destination: End,
+    settings: VerifySettings | None = None,
+    report: Report | str | Path | None = None,
     *,
+    on_difference: Callable[[Difference], None] | None = None,
     tracker: Tracker | None = None,
     stop: asyncio.Event | None = None,
 ) -> Outcome:
-    """Compares the two and writes every difference to the report, with a summary at its end.
+    """Compares the two and writes every difference to the report, a file at a path, with a summary at its end.
 
-    Raises a DsyncError where the comparison cannot begin. One that began and could not be finished, because something failed or
-    `stop` was set, is "incomplete" and keeps its error.
+    `on_difference` is called with each, besides. Raises a DsyncError where the comparison cannot begin. One that began and could
+    not be finished, because something failed or `stop` was set, is "incomplete" and keeps its error.
     """
-    run = Verification(settings, report, tracker or Tracker())
+    if not isinstance(report, Report):
+        with report_at(report) as opened:
+            return await verify(
+                source, destination, settings, opened, on_difference=on_difference, tracker=tracker, stop=stop
+            )
+    source, destination = settled(source, "source"), settled(destination, "destination", both=True)
+    settings = settings or VerifySettings()
+    run = Verification(settings, report, tracker or Tracker(), on_difference)
     try:
         async with _opened(source, settings) as ours, _opened(destination, settings) as theirs:
             await _unless_stopped(run, ours, theirs, stop or asyncio.Event())
@@ -89,10 +98,17 @@ async def _unless_stopped(run: Verification, source: Connector, destination: Con
 class Verification:
     """One verification, from its two open ends to its outcome."""
 
-    def __init__(self, settings: VerifySettings, report: Report, tracker: Tracker) -> None:
+    def __init__(
+        self,
+        settings: VerifySettings,
+        report: Report,
+        tracker: Tracker,
+        on_difference: Callable[[Difference], None] | None,
+    ) -> None:
         self.settings = settings
         self.report = report
         self.tracker = tracker
+        self.on_difference = on_difference
         self.outcome = Outcome()
         # Whether anything was compared yet.
         self.began = False
@@ -228,6 +244,8 @@ class Verification:
                 if time < times:
                     continue
                 self.report.write(difference.line())
+                if self.on_difference:
+                    self.on_difference(difference)
                 self._by_number[suspect.record.pair].differences[difference.kind] += 1
                 if self._at_limit():
                     return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -87,6 +88,13 @@ class Report:
         """The last line."""
         self.write(msgspec.json.encode({"kind": "summary", **summary}) + b"\n")
         (self._file or self._out).flush()
+
+
+@contextmanager
+def report_at(path: str | Path | None) -> Iterator[Report]:
+    """A report in a file, or nowhere."""
+    with Path(os.devnull).open("wb") as nowhere, Report(str(path) if path else None, nowhere) as report:
+        yield report
 
 
 def _create(path: str) -> BinaryIO:

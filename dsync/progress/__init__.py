@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from dsync.progress.events import (
+    Applied,
+    Copied,
+    Event,
+    Finished,
+    Listener,
+    NamespaceResult,
+    Result,
+    StageEntered,
+    Warned,
+)
 from dsync.state import Progress
 from dsync.wire.gen.dsync.v1.flow_pb2 import Checkpoint
 
@@ -38,6 +49,8 @@ class StreamProgress:
     time: float = 0.0
     # The last answer brought a position and no update: nothing more was there.
     idle: bool = False
+    # Called after each change.
+    changed: Callable[[], None] | None = None
 
     def applied(self, updates: int, set_aside: int, moment: float, *, idle: bool) -> None:
         """Counts what has become durable."""
@@ -45,6 +58,8 @@ class StreamProgress:
         self.set_aside += set_aside
         self.time = max(self.time, moment)
         self.idle = idle
+        if self.changed:
+            self.changed()
 
 
 @dataclass(slots=True)
@@ -60,6 +75,24 @@ class Tracker:
     stage: str = "planning"
     started: float = field(default_factory=time.monotonic)
     ended: float | None = None
+    listener: Listener | None = None
+
+    def enter(self, stage: str) -> None:
+        """The run has come to another stage."""
+        self.stage = stage
+        self._tell(StageEntered(stage))
+
+    def follow(self, count: int) -> None:
+        """So many change streams are followed from now on."""
+        self.streams = [StreamProgress(changed=self._tell_applied) for _ in range(count)]
+
+    def _tell(self, event: Event) -> None:
+        if self.listener:
+            self.listener(event)
+
+    def _tell_applied(self) -> None:
+        if self.listener:
+            self.listener(Applied(self.updates, self.lag_seconds))
 
     def plan(self, partitions: Iterable[Progress]) -> None:
         """Takes over the plan with what earlier runs did."""
@@ -81,6 +114,16 @@ class Tracker:
         """Counts what a step did."""
         self.namespaces[name].partitions_done += after.done and not before.done
         self._add(name, after, before, of_this_run=True)
+        if self.listener:
+            at = self.namespaces[name]
+            counts = at.documents, at.bytes, at.partitions_done, at.partitions, at.estimated
+            self.listener(Copied(name, *counts))
+
+    def finish(self, name: str) -> None:
+        """The namespace is published."""
+        at = self.namespaces[name]
+        at.finished = True
+        self._tell(Finished(name, at.documents, at.bytes))
 
     def _add(self, name: str, after: Checkpoint, before: Checkpoint, *, of_this_run: bool) -> None:
         at = self.namespaces[name]
@@ -98,6 +141,7 @@ class Tracker:
         """Keeps a sentence for the summary, once."""
         if text not in self.warnings:
             self.warnings.append(text)
+            self._tell(Warned(text))
 
     @property
     def seconds(self) -> float:
@@ -135,3 +179,22 @@ class Tracker:
         """(done, all)."""
         every = self.namespaces.values()
         return sum(at.partitions_done for at in every), sum(at.partitions for at in every)
+
+    def result(self) -> Result:
+        """What the run has come to, as it is now."""
+        return Result(
+            stage=self.stage,
+            documents=self.documents,
+            bytes=self.bytes,
+            run_documents=self.run_documents,
+            run_bytes=self.run_bytes,
+            updates=self.updates,
+            set_aside=self.set_aside,
+            partitions=self.partitions,
+            seconds=self.seconds,
+            namespaces={
+                name: NamespaceResult(at.source, name, at.documents, at.bytes, at.set_aside, at.finished)
+                for name, at in self.namespaces.items()
+            },
+            warnings=tuple(self.warnings),
+        )

@@ -1,0 +1,68 @@
+"""What can be known beforehand: whether a store can be used, and what a run would do."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+
+from dsync import wire
+from dsync.connector import Connector
+from dsync.endpoint import End, Endpoint, settled
+from dsync.progress import Tracker
+from dsync.run import Run
+from dsync.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedNamespace:
+    """A namespace that would be copied."""
+
+    source: str
+    destination: str
+    partitions: int
+    # About how many; None: the source has not counted them.
+    documents: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a fresh run would do."""
+
+    # As which documents travel: MONGO_BSON, EXTENDED_JSON or JSON_ID.
+    data_type: str
+    namespaces: tuple[PlannedNamespace, ...]
+    warnings: tuple[str, ...]
+
+
+async def plan(source: End, destination: End, settings: Settings | None = None) -> Preview:
+    """What a fresh run of these settings would do, with warnings; touches nothing. Raises what would refuse it."""
+    asked = replace(settings or Settings(), metadata="memory:")
+    ends = settled(source, "source"), settled(destination, "destination")
+    run = Run(*ends, asked, Tracker(), asyncio.Event())
+    async with run.opened():
+        await run.settle()
+        return Preview(
+            wire.DataType.Name(run.agreement.type).removeprefix("DATA_TYPE_"),
+            _namespaces(run),
+            tuple(run.tracker.warnings),
+        )
+
+
+async def check(end: End) -> wire.GetInfoResponse:
+    """What a store is and can do. Raises what makes it unusable."""
+    scheme_source = isinstance(end, Connector) or (Endpoint(end) if isinstance(end, str) else end).spec.source
+    taken = settled(end, "source" if scheme_source else "destination", both=True)
+    async with taken if isinstance(taken, Connector) else taken.create() as connector:
+        return await connector.GetInfo(wire.GetInfoRequest())
+
+
+def _namespaces(run: Run) -> tuple[PlannedNamespace, ...]:
+    counts: dict[tuple[str, str], list[int]] = {}
+    for progress in run.plan:
+        planned = progress.planned
+        names = planned.partition.namespace, planned.destination
+        counts.setdefault(names, []).append(planned.partition.estimated_count)
+    return tuple(
+        PlannedNamespace(*names, len(estimates), sum(estimates) if all(estimates) else None)
+        for names, estimates in counts.items()
+    )

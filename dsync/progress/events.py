@@ -1,0 +1,99 @@
+"""What a program is told while a run goes on, and what it gets at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+
+@dataclass(frozen=True, slots=True)
+class StageEntered:
+    """The run is "planning", "copying", "following" or "done" from now on."""
+
+    stage: str
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """More of a namespace has become durable; the numbers are of all runs of the flow together."""
+
+    # As the destination calls it.
+    namespace: str
+    documents: int
+    bytes: int
+    partitions_done: int
+    partitions: int
+    # Documents expected; 0: not known.
+    estimated: int
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A namespace is complete and published under its name."""
+
+    namespace: str
+    documents: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """More updates have become durable, or a stream without any has told how far it is."""
+
+    # In this run.
+    updates: int
+    # How far the least durable position is behind; None before it is known.
+    lag_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """A sentence that a person should read."""
+
+    text: str
+
+
+Event: TypeAlias = StageEntered | Copied | Finished | Applied | Warned
+# Called on the run's event loop, so it must not block; what it raises ends the run.
+Listener: TypeAlias = Callable[[Event], None]
+
+
+@dataclass(frozen=True, slots=True)
+class NamespaceResult:
+    """A namespace of the destination: all runs of the flow together."""
+
+    source: str
+    destination: str
+    documents: int
+    bytes: int
+    # Of the documents: refused, and in the dead letters.
+    set_aside: int
+    finished: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a run came to."""
+
+    # "done", or the stage in which it was stopped.
+    stage: str
+    # At the destination by this flow, all its runs together.
+    documents: int
+    bytes: int
+    # Copied by this run itself.
+    run_documents: int
+    run_bytes: int
+    # Applied by this run.
+    updates: int
+    set_aside: int
+    # (done, all).
+    partitions: tuple[int, int]
+    seconds: float
+    namespaces: Mapping[str, NamespaceResult]
+    warnings: tuple[str, ...]
+
+    @property
+    def complete(self) -> bool:
+        """Whether all that the mode says is done; otherwise it was stopped, and the same call goes on."""
+        return self.stage == "done"
