@@ -200,7 +200,7 @@ async def test_a_sample_says_how_much_it_covers_and_takes_nothing_for_extra(wrap
     verified = await compared(ours, theirs, sample=3)
     assert verified.outcome.covered == "3 of 10 partitions"
     assert verified.outcome.documents(0) == 300
-    assert verified.found and verified.found.items() <= planted.expected.items()
+    assert verified.found.items() <= planted.expected.items()  # three that are picked may have none
     assert all(kind != "extra" for _, kind in verified.found)
     whole = {name: fields for name, fields in planted.expected.items() if name[1] != "extra"}
     assert (await compared(ours, theirs, sample=10)).found == whole
