@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from dsync import wire
@@ -22,6 +23,8 @@ class PlannedNamespace:
     partitions: int
     # About how many; None: the source has not counted them.
     documents: int | None
+    # About how many bytes they are; None: the source does not know.
+    bytes: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,7 @@ async def plan(source: End, destination: End, settings: Settings | None = None) 
         return Preview(
             wire.DataType.Name(run.agreement.type).removeprefix("DATA_TYPE_"),
             _namespaces(run),
-            tuple(run.tracker.warnings),
+            (*run.tracker.warnings, *run.agreement.sink.notes),
         )
 
 
@@ -57,12 +60,21 @@ async def check(end: End) -> wire.GetInfoResponse:
 
 
 def _namespaces(run: Run) -> tuple[PlannedNamespace, ...]:
-    counts: dict[tuple[str, str], list[int]] = {}
+    partitions: dict[tuple[str, str], list[wire.Partition]] = {}
     for progress in run.plan:
         planned = progress.planned
-        names = planned.partition.namespace, planned.destination
-        counts.setdefault(names, []).append(planned.partition.estimated_count)
+        partitions.setdefault((planned.partition.namespace, planned.destination), []).append(planned.partition)
     return tuple(
-        PlannedNamespace(*names, len(estimates), sum(estimates) if all(estimates) else None)
-        for names, estimates in counts.items()
+        PlannedNamespace(
+            *names,
+            len(found),
+            _sum(partition.estimated_count for partition in found),
+            _sum(partition.estimated_bytes for partition in found),
+        )
+        for names, found in partitions.items()
     )
+
+
+def _sum(estimates: Iterable[int]) -> int | None:
+    known = list(estimates)
+    return sum(known) if all(known) else None

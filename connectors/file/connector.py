@@ -54,6 +54,7 @@ class FileConnector(Connector):
                     updates=False,
                     keyed=False,
                     single_namespace=is_single(self._settings),
+                    notes=["a file needs its size twice while it is put together"],
                 ),
             ),
         )

@@ -48,7 +48,12 @@ class FileSource:
             planned = await asyncio.to_thread(opening.plan_file, settings, entry, settings.name_of(entry.path))
             response.warnings.extend(planned.warnings)
             for part, documents in planned.parts:
-                response.partitions.add(namespace=entry.namespace, cursor=write_part(part), estimated_count=documents)
+                response.partitions.add(
+                    namespace=entry.namespace,
+                    cursor=write_part(part),
+                    estimated_count=documents,
+                    estimated_bytes=_bytes(part, entry.kind),
+                )
         return response
 
     async def page(self, request: wire.ListDataRequest) -> wire.ListDataResponse:
@@ -130,6 +135,12 @@ class FileSource:
             unit = unit_of(part.kind.split(" ")[0], part.start)
             place = f"{self._settings.name_of(part.path)!r} {unit} {numbers[error.index]}"
             raise DataError(f"{place}: {error.reason}") from error
+
+
+def _bytes(part: Part, kind: kinds.Kind) -> int:
+    """Of a partition's documents; 0 where only reading tells."""
+    plain = kind.compression == "none" and kind.format != kinds.PARQUET
+    return part.end.offset - part.start.offset if plain and part.end else 0
 
 
 def _selected(entries: Sequence[tree.Entry], names: Iterable[str], root: str) -> list[tree.Entry]:

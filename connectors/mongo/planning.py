@@ -53,6 +53,7 @@ async def plan_collection(deployment: Deployment, collection: Collection, rule: 
             namespace=collection.namespace,
             cursor=_cursor(collection, rule, lower, upper, average).encode(),
             estimated_count=estimate,
+            estimated_bytes=estimate * average,
         )
         for lower, upper in zip([b"", *bounds], [*bounds, b""], strict=True)
     ]

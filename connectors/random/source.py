@@ -171,6 +171,7 @@ class MadeUpSource(Connector):
                 namespace=namespace,
                 cursor=cursors.write_slice(self._digest, part),
                 estimated_count=self.settings.num_docs_per_partition,
+                estimated_bytes=self.settings.num_docs_per_partition * self.document_bytes(),
             )
 
     def _updates_partitions(self, namespace: str) -> Iterator[wire.UpdatesPartition]:

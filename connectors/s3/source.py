@@ -33,7 +33,9 @@ class Source:
             for each in planned:
                 estimate = -(-documents * each.weight // total)
                 cursor = cursors.write_part(each.part)
-                answer.partitions.add(namespace=namespace, cursor=cursor, estimated_count=estimate)
+                answer.partitions.add(
+                    namespace=namespace, cursor=cursor, estimated_count=estimate, estimated_bytes=each.weight
+                )
         return answer
 
     async def metadata(self, namespace: str) -> wire.GetNamespaceMetadataResponse:

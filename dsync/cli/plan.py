@@ -20,18 +20,19 @@ from dsync.cli.options import to_settings
 @click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="SOURCE [options] DESTINATION [options]")
 @click.pass_context
 def plan(ctx: click.Context, words: tuple[str, ...]) -> int:
-    """Says what a copy would do: namespaces, partitions, documents, the data type, warnings. Touches nothing."""
+    """Says what a copy would do: namespaces, partitions, documents, bytes, the data type, warnings. Touches nothing."""
     assert ctx.parent is not None
     source, destination, values = take_both(ctx.parent, words, ctx.parent.obj or {})
     from dsync.cli.runner import configure_logging
     from dsync.preview import plan as preview
-    from dsync.progress.text import number
+    from dsync.progress.text import number, size
 
     configure_logging(values)
     found = asyncio.run(preview(source, destination, to_settings(values)))
     for each in found.namespaces:
         documents = "documents not counted" if each.documents is None else f"about {number(each.documents, 'document')}"
-        click.echo(f"{each.source} -> {each.destination}: {number(each.partitions, 'partition')}, {documents}")
+        amount = documents if each.bytes is None else f"{documents}, about {size(each.bytes)}"
+        click.echo(f"{each.source} -> {each.destination}: {number(each.partitions, 'partition')}, {amount}")
     click.echo(f"{number(len(found.namespaces), 'namespace')} as {found.data_type}")
     for warning in found.warnings:
         click.echo(f"note: {warning}")

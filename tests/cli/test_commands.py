@@ -61,7 +61,7 @@ def test_without_words_it_shows_its_help_and_fails(environment: dict[str, str]) 
 def test_a_plan_touches_nothing(environment: dict[str, str], tmp_path: Path) -> None:
     done = run(environment, "plan", "/dev/fakesource", "--num-partitions-per-namespace", "3", "/dev/null")
     assert done.returncode == 0
-    assert "fakesource.docs1 -> fakesource.docs1: 3 partitions, about 3,000 documents" in done.stdout
+    assert "fakesource.docs1 -> fakesource.docs1: 3 partitions, about 3,000 documents, about 300.0 kB" in done.stdout
     assert not (tmp_path / "state-home").exists()
 
 

@@ -116,6 +116,7 @@ class Partition(google.protobuf.message.Message):
     PARTITION_VALUE_FIELD_NUMBER: builtins.int
     CURSOR_FIELD_NUMBER: builtins.int
     ESTIMATED_COUNT_FIELD_NUMBER: builtins.int
+    ESTIMATED_BYTES_FIELD_NUMBER: builtins.int
     namespace: builtins.str
     partition_header: builtins.str
     """When `partition_value` is set, calls for this partition carry the metadata `partition_header: partition_value`."""
@@ -124,6 +125,8 @@ class Partition(google.protobuf.message.Message):
     """All that the source needs to read the partition, on any machine, at any time."""
     estimated_count: builtins.int
     """Documents; 0 is unknown."""
+    estimated_bytes: builtins.int
+    """dsync: bytes of documents, about; 0 is unknown."""
     def __init__(
         self,
         *,
@@ -132,8 +135,9 @@ class Partition(google.protobuf.message.Message):
         partition_value: builtins.str = ...,
         cursor: builtins.bytes = ...,
         estimated_count: builtins.int = ...,
+        estimated_bytes: builtins.int = ...,
     ) -> None: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["cursor", b"cursor", "estimated_count", b"estimated_count", "namespace", b"namespace", "partition_header", b"partition_header", "partition_value", b"partition_value"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["cursor", b"cursor", "estimated_bytes", b"estimated_bytes", "estimated_count", b"estimated_count", "namespace", b"namespace", "partition_header", b"partition_header", "partition_value", b"partition_value"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___Partition: typing_extensions.TypeAlias = Partition
@@ -220,6 +224,7 @@ class Capabilities(google.protobuf.message.Message):
         UPDATES_FIELD_NUMBER: builtins.int
         KEYED_FIELD_NUMBER: builtins.int
         SINGLE_NAMESPACE_FIELD_NUMBER: builtins.int
+        NOTES_FIELD_NUMBER: builtins.int
         preferred_batch_bytes: builtins.int
         """dsync: the size of a batch that this sink likes, in bytes of documents. 0: no wish."""
         updates: builtins.bool
@@ -232,6 +237,10 @@ class Capabilities(google.protobuf.message.Message):
         def supported_data_types(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[Global___DataType.ValueType]:
             """In the order of preference."""
 
+        @property
+        def notes(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+            """dsync: what people should know before they write here, a sentence each; a plan shows them."""
+
         def __init__(
             self,
             *,
@@ -240,10 +249,11 @@ class Capabilities(google.protobuf.message.Message):
             updates: builtins.bool | None = ...,
             keyed: builtins.bool | None = ...,
             single_namespace: builtins.bool | None = ...,
+            notes: collections.abc.Iterable[builtins.str] | None = ...,
         ) -> None: ...
         _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_keyed", b"_keyed", "_single_namespace", b"_single_namespace", "_updates", b"_updates", "keyed", b"keyed", "single_namespace", b"single_namespace", "updates", b"updates"]
         def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-        _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_keyed", b"_keyed", "_single_namespace", b"_single_namespace", "_updates", b"_updates", "keyed", b"keyed", "preferred_batch_bytes", b"preferred_batch_bytes", "single_namespace", b"single_namespace", "supported_data_types", b"supported_data_types", "updates", b"updates"]
+        _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_keyed", b"_keyed", "_single_namespace", b"_single_namespace", "_updates", b"_updates", "keyed", b"keyed", "notes", b"notes", "preferred_batch_bytes", b"preferred_batch_bytes", "single_namespace", b"single_namespace", "supported_data_types", b"supported_data_types", "updates", b"updates"]
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         _WhichOneofReturnType__keyed: typing_extensions.TypeAlias = typing.Literal["keyed"]
         _WhichOneofArgType__keyed: typing_extensions.TypeAlias = typing.Literal["_keyed", b"_keyed"]
