@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from dsync import registry
-from dsync.cli import options
+from dsync.cli import options, secrets
 from dsync.cli.program import COMMANDS, program
 from dsync.connector import ConnectorSpec
 from dsync.endpoint import roles_of
@@ -126,6 +126,8 @@ def connectors() -> Iterator[str]:
             if group:
                 yield from ("", f"{title}:", "")
                 yield from option_table(group)
+        if said := secrets.note(spec):
+            yield from ("", said)
 
 
 def option_table(group: Iterable[click.Option]) -> Iterator[str]:

@@ -9,6 +9,11 @@ SECONDS = click.FloatRange(min=0, min_open=True)
 
 CONNECTION_OPTIONS = (
     click.Option(
+        ["--password"],
+        metavar="PASSWORD",
+        help="The password of the user whom the URI names without one, as in mongodb://USER@HOST.",
+    ),
+    click.Option(
         ["--server-timeout"],
         type=SECONDS,
         default=10.0,
@@ -116,6 +121,7 @@ SPEC = ConnectorSpec(
     tuning=frozenset(
         {"server_timeout", "ping_timeout", "operation_timeout", "stream_wait", "ddl", "writer_batch_size"}
     ),
+    secrets=frozenset({"password"}),
     extra="mongodb",
     uri_options=False,
 )

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, quote
 
 from bson.codec_options import CodecOptions
 from pymongo import AsyncMongoClient
@@ -47,6 +47,19 @@ class Address:
     def with_database(self, database: str) -> str:
         """How the URI reads with this database, to show to the user; without user and password."""
         return f"{self.scheme}://{','.join(self.hosts)}/{database}"
+
+
+def with_password(uri: str, password: str) -> str:
+    """The URI with the password of its user. Raises UsageError where it has no user, or a password already."""
+    if not password:
+        return uri
+    scheme, _, rest = uri.partition("://")
+    authority, slash, path = rest.partition("/")
+    user, _, hosts = authority.rpartition("@")
+    if not user or ":" in user:
+        fault = "has a password already" if user else "names no user"
+        raise UsageError(f"--password is given, but the MongoDB URI {fault}", remedy="write mongodb://USER@HOST")
+    return f"{scheme}://{user}:{quote(password, safe='')}@{hosts}{slash}{path}"
 
 
 def parse(uri: str) -> Address:

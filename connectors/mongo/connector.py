@@ -44,7 +44,7 @@ class MongoConnector(Connector):
     """Source and sink. Options are those of the SPEC, by their snake_case names."""
 
     def __init__(self, uri: str, options: Mapping[str, Any]) -> None:
-        self._address = address.parse(uri)
+        self._address = address.parse(address.with_password(uri, options.get("password") or ""))
         timeouts = Timeouts(
             server_seconds=options.get("server_timeout", 10.0),
             ping_seconds=options.get("ping_timeout", 5.0),

@@ -10,7 +10,7 @@ import click
 from click.core import ParameterSource
 
 from dsync import registry
-from dsync.cli import options
+from dsync.cli import options, secrets
 from dsync.connector import ConnectorSpec
 from dsync.endpoint import DIRECTIONS, Endpoint, Role, own_options, roles_of, split_query
 from dsync.errors import UsageError
@@ -49,7 +49,7 @@ def take_endpoint(
     if role not in roles_of(spec):
         raise click.UsageError(f"{spec.name} cannot be {DIRECTIONS[role]}; it can be a {roles_of(spec)[0]}", ctx)
     uri, in_uri = split_query(uri, spec)
-    own = own_options(spec, role, both=both)
+    own = tuple(secrets.with_sources(own_options(spec, role, both=both), spec.secrets))
     command = endpoint_command(spec, own, extra)
     try:
         sub = command.make_context(
@@ -66,6 +66,7 @@ def take_endpoint(
     _refuse_unknown(ctx, spec, role, config, names)
     values = {name: value for name, value in sub.params.items() if name in names}
     values |= _from_uri(sub, command, spec, in_uri)
+    values = secrets.resolve(sub, values, spec.secrets, {key.replace("-", "_") for key, _ in in_uri})
     typed_globals = {
         name: value
         for name, value in sub.params.items()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from dsync import registry
+from dsync.cli import secrets
 from dsync.connector import ConnectorSpec
 
 
@@ -44,8 +45,9 @@ def describe(spec: ConnectorSpec, ctx: click.Context) -> str:
     notes = ["Options stand behind the URI."]
     if spec.uri_options:
         notes.append(f"They may stand in it too: {spec.name}://...?option=value.")
+    notes.append(secrets.note(spec))
     if spec.extra:
         notes.append(f"Its driver comes with: pip install 'dsync[{spec.extra}]'")
     formatter.write_paragraph()
-    formatter.write_text(" ".join(notes))
+    formatter.write_text(" ".join(filter(None, notes)))
     return formatter.getvalue().rstrip()

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from dsync.cli import secrets
 from dsync.cli.endpoints import take_endpoint
 from dsync.cli.options import Size
 from dsync.connector import ConnectorSpec
@@ -37,7 +38,13 @@ class PageSize(Size):
 @click.option("--cert-file", type=FILE, help="The server's certificate (PEM): serve with TLS.")
 @click.option("--key-file", type=FILE, help="Its private key (PEM).")
 @click.option("--client-ca", type=FILE, help="Take only clients with a certificate of this authority (PEM).")
-@click.option("--token", metavar="TOKEN", help="Take only clients with this token; better in DSYNC_SERVE_TOKEN.")
+@click.option(
+    "--token",
+    metavar="TOKEN",
+    help="Take only clients with this token; better in DSYNC_SERVE_TOKEN, a file, a command.",
+)
+@click.option("--token-file", type=FILE, help="Read the token from a file.")
+@click.option("--token-command", metavar="COMMAND", help="Take the token that a command prints.")
 @click.option("--gzip", is_flag=True, help="Compress answers.")
 @click.option(
     "--page-size",
@@ -67,6 +74,7 @@ def serve(ctx: click.Context, /, words: tuple[str, ...], **values: Any) -> int:
     taken = take_endpoint(ctx.parent, role, words, (ctx.parent.obj or {}).get(role) or {}, both=True)
     if taken.rest:
         raise click.UsageError("serve takes one URI", ctx)
+    values = secrets.resolve(ctx, values, {"token"})
     refuse_open_doors(values)
     configure_logging(ctx.parent.params | taken.global_options)
     asyncio.run(run_server(taken.endpoint, values))

@@ -21,7 +21,7 @@ SPEC = ConnectorSpec(
         click.Option(
             ["--token"],
             metavar="TOKEN",
-            help="The server's token; better in DSYNC_SOURCE_TOKEN or DSYNC_DESTINATION_TOKEN.",
+            help="The server's token.",
         ),
         click.Option(
             ["--deadline"],

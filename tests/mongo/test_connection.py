@@ -47,6 +47,18 @@ async def test_wrong_credentials_are_the_endpoints_error(mongo_uri: str) -> None
     assert CANARY not in str(caught.value)
 
 
+async def test_a_password_of_its_own_lets_the_user_of_the_uri_in(mongo_uri: str, mongo: Mongo, database: str) -> None:
+    host, _, options = mongo_uri.partition("://")[2].rpartition("@")[2].partition("/?")
+    mongo[database].command("createUser", "someone", pwd="p@ss/w:rd%", roles=["read"])
+    uri = f"mongodb://someone@{host}/{database}?{options}"
+    async with MongoConnector(uri, {"password": "p@ss/w:rd%"}) as connector:
+        assert (await connector.GetInfo(wire.GetInfoRequest())).db_type == "mongodb"
+    with pytest.raises(EndpointError):
+        async with MongoConnector(uri, {"password": CANARY}):
+            pass
+    mongo[database].command("dropUser", "someone")
+
+
 async def test_a_host_name_that_does_not_resolve_is_the_endpoints_error() -> None:
     with pytest.raises(EndpointError):
         async with MongoConnector("mongodb+srv://cluster.invalid/", {"server_timeout": 0.5}):
