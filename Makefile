@@ -3,11 +3,11 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 BIN := .venv/bin
 READY := .venv/ready
-# Further arguments to pytest or to the bench: `make test ARGS='tests/codec -x'`.
+# Further arguments to pytest, the soak or the bench: `make test ARGS='tests/codec -x'`.
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup proto docs format check test demo bench clean
+.PHONY: help setup proto docs format check test soak demo bench clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ check: $(READY) ## Format, lint, types, import layers, generated code and docs f
 
 test: $(READY) ## All tests, with a mongod and an S3 server of their own
 	$(BIN)/python -m pytest -n 2 $(ARGS)
+
+soak: $(READY) ## Kills, cuts and faults in full numbers, for hours; ARGS='--minutes 60 --seed 1' for a part
+	$(BIN)/python -m tests.trials.soak $(ARGS)
 
 demo: $(READY) ## Converts files of test_data before your eyes; MongoDB too where a mongod is found
 	$(BIN)/python -m tools.demo

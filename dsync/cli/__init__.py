@@ -8,6 +8,8 @@ import sys
 def main() -> None:
     """The `dsync` command; ends the process with its exit status."""
     from dsync.cli.ending import run_program
+    from dsync.cli.messages import keep_speaking
     from dsync.cli.program import program
 
+    keep_speaking()
     sys.exit(run_program(program))

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Coroutine, Mapping
+from types import FrameType
 from typing import Any, TypeVar
 
 import click
@@ -49,17 +50,23 @@ class Stop:
     def __init__(self) -> None:
         self.event = asyncio.Event()
         self.signal_number = 0
+        self._loop = asyncio.get_running_loop()
 
     def listen(self) -> None:
-        """Takes SIGINT and SIGTERM from now on."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self._on_signal, number)
+        """Takes SIGINT and SIGTERM from now on, until the process has ended.
 
-    def _on_signal(self, number: int) -> None:
-        if self.event.is_set():
+        The loop's own handlers would end with it, and a signal that comes late would take the exit status away.
+        """
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._on_signal)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if self.signal_number or self._loop.is_closed():
             os._exit(128 + number)
         self.signal_number = number
+        self._loop.call_soon_threadsafe(self._stop)
+
+    def _stop(self) -> None:
         self.event.set()
         click.echo(
             "\ndsync: stopping; what is under way is brought to its end and saved (again: leave at once)", err=True

@@ -85,6 +85,8 @@ class Copy:
             await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
             if not copied.done():
                 copied.cancel()
+                # heard, or asyncio would report it as an exception that nobody retrieved
+                await asyncio.gather(copied, return_exceptions=True)
                 await commits
             await copied
         except asyncio.CancelledError:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -108,6 +110,19 @@ async def test_after_a_failure_the_others_end_their_steps_and_nothing_new_begins
     done, total = tracker.partitions
     assert total == 20
     assert done < 6
+
+
+async def test_a_failure_while_checkpoints_are_kept_is_the_only_one_that_is_told() -> None:
+    told: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+    source, target = store_with(a=documents(200)), MemoryStore("target")
+    faults = [fail("GetNamespaceMetadata", 2, LOST), delay("WriteData", 2, 30, calls=100)]
+    with pytest.raises(TransientError, match="the connection is gone"):
+        await migrate(
+            connector(source, partitions=1), Faulty(connector(target, preferred_batch_bytes=500), faults), settings()
+        )
+    gc.collect()
+    assert not told
 
 
 async def test_a_finished_copy_is_made_anew_by_the_same_command(tmp_path: Path) -> None:

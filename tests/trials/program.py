@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import sys
 import time
@@ -20,7 +21,11 @@ from tests.kit.cli import Result
 
 Shared = TypeVar("Shared")
 # Seconds that a run may take which nothing disturbs; a machine under load needs more.
-RUN_SECONDS = 180
+RUN_SECONDS = float(os.environ.get("DSYNC_TRIAL_SECONDS", "180"))
+
+
+def _nothing() -> str:
+    return ""
 
 
 @dataclass
@@ -57,6 +62,17 @@ class Summary:
     wrong: list[Outcome] = field(default_factory=list)
     seconds: float = 0.0
 
+    def to_json(self) -> dict[str, Any]:
+        """What the results keep."""
+        return {
+            "kind": self.name,
+            "first_seed": self.first_seed,
+            "trials": self.trials,
+            "counts": dict(sorted(self.counts.items())),
+            "wrong": [json.loads(outcome.line()) for outcome in self.wrong],
+            "seconds": round(self.seconds, 1),
+        }
+
     def __str__(self) -> str:
         counted = "".join(f", {count:,} {name}" for name, count in sorted(self.counts.items()))
         seeds = f"seeds {self.first_seed} to {self.first_seed + self.trials - 1}"
@@ -71,8 +87,10 @@ class Trials(Generic[Shared]):
     about: str
     opened: Callable[[], AbstractContextManager[Shared]]
     run: Callable[[int, Shared], Outcome]
-    # As many as one wants before a release.
+    # As many as `make soak` runs.
     count: int
+    # Why they cannot be run here; empty where they can.
+    missing: Callable[[], str] = _nothing
 
     def run_all(self, seeds: Sequence[int], until: float | None = None) -> Summary:
         """Runs the seeds, or as many as end before the monotonic time `until`; prints a line for each that went wrong."""
@@ -104,6 +122,8 @@ class Trials(Generic[Shared]):
         parser.add_argument("--seed", type=int, default=1)
         parser.add_argument("--minutes", type=float, help="begin no trial after this time")
         asked = parser.parse_args()
+        if self.missing():
+            sys.exit(f"skipped: {self.missing()}")
         until = None if asked.minutes is None else time.monotonic() + 60 * asked.minutes
         summary = self.run_all(range(asked.seed, asked.seed + asked.trials), until)
         print(summary, flush=True)  # noqa: T201

@@ -12,6 +12,7 @@ import signal
 import sqlite3
 import subprocess
 import time
+from collections.abc import Collection
 
 from pymongo import MongoClient
 
@@ -95,10 +96,17 @@ def catch_up(dsync: Dsync, command: list[str], outcome: Outcome) -> None:
 
 def judge(load: Load, uri: str, source: str, target: str, outcome: Outcome) -> None:
     """Both sides against what was acknowledged."""
-    sides = {name: list(oracle.mongo_side(uri, name)) for name in (source, target)}
-    if before := load.truth.judge(sides[source]):
-        raise RuntimeError(f"the source itself is not what was acknowledged: {before}")
-    outcome.wrong += load.truth.judge(sides[target])
+    outcome.wrong += judge_at(load, (uri, source), (uri, target))
+
+
+def judge_at(load: Load, source: tuple[str, str], target: tuple[str, str], beside: Collection[str] = ()) -> list[str]:
+    """What is wrong with the target, each side a URI and a database; collections `beside` are not the load's."""
+    before, after = (
+        [placed for placed in oracle.mongo_side(*side) if placed[0] not in beside] for side in (source, target)
+    )
+    if wrong := load.truth.judge(before):
+        raise RuntimeError(f"the source itself is not what was acknowledged: {wrong}")
+    return load.truth.judge(after)
 
 
 TRIALS = Trials("kills in the stream", __doc__, mongo_only, trial, 150)
