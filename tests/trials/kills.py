@@ -12,12 +12,15 @@ import time
 
 from tests.kit import oracle
 from tests.kit.cli import Dsync
+from tests.trials import peek
 from tests.trials.ends import End, database_of, generate, make
 from tests.trials.program import RUN_SECONDS, Outcome, Servers, Trials, earlier, servers, tail
 
 KINDS = ("mongo", "bson", "jsonl", "s3")
 PAIRS = [(source, target) for source in KINDS for target in KINDS]
 MOST_KILLS = 5
+# Documents a second, so that a copy takes a while.
+RATES = ("3000", "6000")
 
 _FILLED: set[tuple[str, str]] = set()
 
@@ -42,7 +45,7 @@ def trial(seed: int, shared: Servers) -> Outcome:
     dsync = Dsync(shared.folder / f"home_{seed}")
     dsync.folder.mkdir()
     command = ["--mode", "InitialSync", "--writer-batch-size", str(chance.choice((100, 500, 2000)))]
-    command += chance.choice(([], ["--workers", "1"], ["--write-rate-limit", "8000"]))
+    command += chance.choice((["--workers", "2"], ["--workers", "1"], *(["--write-rate-limit", r] for r in RATES)))
     command += between(source, target)
     try:
         run_killed(dsync, command, chance, outcome)
@@ -72,19 +75,33 @@ def check_equal(source: End, target: End, outcome: Outcome) -> None:
 
 def run_killed(dsync: Dsync, command: list[str], chance: random.Random, outcome: Outcome) -> None:
     """Runs the command with kills, then to its end; an exit status that is not true is wrong."""
+    ended: int | None = None
     for _ in range(chance.randint(1, MOST_KILLS)):
         process = dsync.start(*command)
-        time.sleep(chance.uniform(0.3, 2.5))
+        wait(dsync, process, chance)
         ended = process.poll()
         process.send_signal(signal.SIGKILL)
         _, errors = process.communicate()
-        if ended == 0:
-            return
-        if ended is not None:
+        if ended:
             outcome.wrong.append(f"a run ended with {ended}: {tail(errors.decode())}")
             return
-        outcome.counts["kills"] += 1
-    finish(dsync, command, outcome)
+        outcome.counts["kills" if ended is None else "ends before the kill"] += 1
+        inside = peek.status(dsync) == "copying" and peek.documents_done(dsync) > 0
+        outcome.counts["of them with a part copied"] += ended is None and inside
+    if ended is None:
+        finish(dsync, command, outcome)
+
+
+def wait(dsync: Dsync, process: subprocess.Popen[bytes], chance: random.Random) -> None:
+    """For a random time, or until the state says that so many documents are done."""
+    if chance.random() < 0.4:
+        time.sleep(chance.uniform(0.2, 2))
+        return
+    documents = chance.randrange(12_000)
+    # what is left of an earlier, complete copy counts no more when this one has begun
+    time.sleep(0.3)
+    while process.poll() is None and not (peek.status(dsync) == "copying" and peek.documents_done(dsync) > documents):
+        time.sleep(0.02)
 
 
 def finish(dsync: Dsync, command: list[str], outcome: Outcome) -> None:

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import random
 import signal
-import sqlite3
 
 from tests.kit.cli import Dsync
-from tests.trials import strace
+from tests.trials import peek, strace
 from tests.trials.ends import make
 from tests.trials.kills import between, check_equal, finish, source_of
 from tests.trials.program import RUN_SECONDS, Outcome, Servers, Trials, servers, tail
@@ -76,18 +75,8 @@ def run_killed(dsync: Dsync, command: list[str], call: str, number: int, outcome
     outcome.counts["kills" if killed else "ends before the point"] += 1
     if not killed and done.returncode != 0:
         outcome.wrong.append(f"{injection}: a run ended with {done.returncode}: {tail(done.stderr.decode())}")
-    outcome.wrong += [f"{injection}: the state is not sound: {what}" for what in unsound(dsync)]
+    outcome.wrong += [f"{injection}: the state is not sound: {what}" for what in peek.unsound(dsync)]
     return killed
-
-
-def unsound(dsync: Dsync) -> list[str]:
-    """What SQLite's own check says of the states in a home."""
-    found = []
-    for path in (dsync.folder / "home").rglob("state.db"):
-        state = sqlite3.connect(path)
-        found += [row[0] for row in state.execute("pragma integrity_check") if row[0] != "ok"]
-        state.close()
-    return found
 
 
 TRIALS = Trials("kills at points", __doc__, servers, trial, 100, strace.missing)

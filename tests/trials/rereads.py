@@ -7,10 +7,8 @@ processes are gone, less what the next run takes for done, is what is written ag
 
 from __future__ import annotations
 
-import contextlib
 import random
 import signal
-import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,9 +20,9 @@ from typing import Any
 import bson
 from pymongo import MongoClient
 
-from dsync.wire.gen.dsync.v1.flow_pb2 import Checkpoint
 from tests.kit import mongod, oracle
 from tests.kit.cli import Dsync, Result
+from tests.trials import peek
 from tests.trials.program import Outcome, Trials, earlier, with_options
 
 DOCUMENTS = 500_000
@@ -80,22 +78,13 @@ def kill_at(dsync: Dsync, command: list[str], documents: int) -> None:
     process = dsync.start(*command)
     until = time.monotonic() + SECONDS
     while process.poll() is None and time.monotonic() < until:
-        if done(dsync) >= documents:
+        if peek.documents_done(dsync) >= documents:
             break
         time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     # workers end by themselves when their coordinator is gone
     time.sleep(2)
-
-
-def done(dsync: Dsync) -> int:
-    """How many documents the state says are done; 0 before there is one."""
-    for path in (dsync.folder / "home").rglob("state.db"):
-        with contextlib.closing(sqlite3.connect(path)) as state, contextlib.suppress(sqlite3.OperationalError):
-            rows = state.execute("select checkpoint from partitions").fetchall()
-            return sum(Checkpoint.FromString(body).read for (body,) in rows)
-    return 0
 
 
 def from_mongo(seed: int, shared: Large, chance: random.Random, dsync: Dsync, outcome: Outcome) -> None:

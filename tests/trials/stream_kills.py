@@ -5,11 +5,8 @@ As a program: `python -m tests.trials.stream_kills --trials 150 --seed 1`.
 
 from __future__ import annotations
 
-import contextlib
-import json
 import random
 import signal
-import sqlite3
 import subprocess
 import time
 from collections.abc import Collection
@@ -18,6 +15,7 @@ from pymongo import MongoClient
 
 from tests.kit import oracle
 from tests.kit.cli import Dsync
+from tests.trials import peek
 from tests.trials.load import Load
 from tests.trials.program import RUN_SECONDS, Outcome, Servers, Trials, mongo_only, tail
 
@@ -70,22 +68,12 @@ def run_ended(dsync: Dsync, command: list[str], chance: random.Random, outcome: 
             continue
         status = process.returncode
         outcome.counts["asked to end" if asked else "kills"] += 1
-        outcome.counts["of them in the stream"] += following(dsync)
+        outcome.counts["of them in the stream"] += peek.status(dsync) == "following"
         if ended is not None:
             outcome.wrong.append(f"a run ended by itself with {ended}: {tail(errors.decode())}")
         elif asked and status != 128 + asked and status != -asked:
             # a signal before dsync listens to it ends the process as it ends any
             outcome.wrong.append(f"exit status {status} after signal {asked}: {tail(errors.decode())}")
-
-
-def following(dsync: Dsync) -> bool:
-    """Whether the state says that the copy is complete and changes are followed."""
-    for path in (dsync.folder / "home").rglob("state.db"):
-        with contextlib.closing(sqlite3.connect(path)) as state:
-            tables = state.execute("select count(*) from sqlite_master where name = 'flows'").fetchone()[0]
-            rows = state.execute("select body from flows").fetchall() if tables else []
-        return any(json.loads(body)["status"] == "following" for (body,) in rows)
-    return False
 
 
 def catch_up(dsync: Dsync, command: list[str], outcome: Outcome) -> None:
