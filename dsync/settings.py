@@ -37,8 +37,9 @@ class Settings:
     # Processes that copy, this one among them; None: as many as pay.
     workers: int | None = None
     memory_limit: int | None = None
-    # The documents of a batch at the most; the sink's wish for bytes applies besides.
-    writer_batch_size: int = 10_000
+    # The documents of a batch at the most; the sink's wish for bytes applies besides. Two of them under way are what a kill costs
+    # of a partition at the least.
+    writer_batch_size: int = 5_000
     # Documents a second over all processes; 0: no limit.
     write_rate_limit: float = 0.0
     retry_for: float = 600.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -17,8 +18,9 @@ from dsync.workers.team import Team
 
 logger = logging.getLogger(__name__)
 
-# Seconds: checkpoints are committed together this often. A kill costs what was copied since.
-COMMIT_SECONDS = 0.1
+# Seconds: checkpoints are committed together this often, or less often where the state is slow, so that it takes no more than
+# this share of the time. A kill costs what was copied since.
+COMMIT_SECONDS, SLOWEST_COMMIT_SECONDS, COMMIT_SHARE = 0.02, 0.2, 0.05
 # Seconds that steps get to come to their end after a stop was asked for.
 DRAIN_SECONDS = 4.0
 
@@ -143,9 +145,13 @@ class Copy:
         return worker
 
     async def _commit_often(self) -> None:
+        pause = COMMIT_SECONDS
         while True:
-            await asyncio.sleep(COMMIT_SECONDS)
+            await asyncio.sleep(pause)
+            began = time.monotonic()
             await self._commit()
+            took = time.monotonic() - began
+            pause = min(max(COMMIT_SECONDS, took / COMMIT_SHARE), SLOWEST_COMMIT_SECONDS)
 
     async def _commit(self) -> None:
         async with self._committing:
