@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
 from dsync import wire
+from dsync.cancel import cancel
 from dsync.connector import Connector
 from dsync.endpoint import End, Endpoint, settled
 from dsync.errors import DataError, DsyncError, GapError, NotFoundError, SetAsideError, UnimplementedError, UsageError
@@ -261,7 +262,7 @@ class Run:
         try:
             await job.run(settings.copiers)
         finally:
-            growth.cancel()
+            await cancel([growth])
             await asyncio.gather(growth, return_exceptions=True)
             await team.close()
         if not job.remaining():
@@ -367,10 +368,12 @@ class Run:
         ):
             return
         back = self.settings.selection.reversed()
+        asked = asyncio.create_task(make_plan(self.sink, capabilities.source, back, copy=False, updates=True))
+        await asyncio.wait([asked], timeout=WAY_BACK_SECONDS)
+        await cancel([asked])
         try:
-            async with asyncio.timeout(WAY_BACK_SECONDS):
-                plan = await make_plan(self.sink, capabilities.source, back, copy=False, updates=True)
-        except (DsyncError, TimeoutError) as error:
+            plan = await asked
+        except (DsyncError, asyncio.CancelledError) as error:
             # what this run set out to do holds all the same
             reason = error.message if isinstance(error, DsyncError) else "the destination does not answer in time"
             self.tracker.warn(f"no position was kept for --reverse: {reason}")

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
+
+# 128 and the number of the signal that ended the run.
+INTERRUPTED = {130, 143}
 
 
 def main() -> None:
@@ -12,4 +16,10 @@ def main() -> None:
     from dsync.cli.program import program
 
     keep_speaking()
-    sys.exit(run_program(program))
+    status = run_program(program)
+    if status in INTERRUPTED:
+        # while the interpreter tidies up, another signal would take the exit status away
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+from dsync.cancel import cancel
 from dsync.errors import DsyncError, decisive
 from dsync.progress import Tracker
 from dsync.state import Progress, State
@@ -72,8 +73,7 @@ class Copy:
         try:
             await self._gather(tasks, commits)
         finally:
-            for task in (*tasks, commits, drain):
-                task.cancel()
+            await cancel([*tasks, commits, drain])
             await asyncio.gather(*tasks, commits, drain, return_exceptions=True)
             await self._commit()
         if self.errors:
@@ -86,7 +86,7 @@ class Copy:
             watched: set[asyncio.Future[Any]] = {copied, commits}
             await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
             if not copied.done():
-                copied.cancel()
+                await cancel(tasks)
                 # heard, or asyncio would report it as an exception that nobody retrieved
                 await asyncio.gather(copied, return_exceptions=True)
                 await commits
@@ -98,8 +98,7 @@ class Copy:
     async def _cut_short(self, tasks: Sequence[asyncio.Task[None]]) -> None:
         await self.stop.wait()
         await asyncio.sleep(DRAIN_SECONDS)
-        for task in tasks:
-            task.cancel()
+        await cancel(tasks)
 
     def remaining(self) -> int:
         """Partitions that are not done."""

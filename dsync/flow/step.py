@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from dsync import wire
+from dsync.cancel import cancel
 from dsync.connector import Connector
 from dsync.errors import DsyncError
 from dsync.flow.gauge import Gauge
@@ -106,10 +107,8 @@ async def _write(sink: Connector, batch: Batch, gauge: Gauge) -> int:
 
 
 async def _abandon(tasks: list[asyncio.Task[int]]) -> None:
-    for task in tasks:
-        task.cancel()
-    if tasks:
-        await asyncio.gather(*tasks, return_exceptions=True)
+    await cancel(tasks)
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def read_batch(source: Connector, settings: StepSettings, planned: PlannedPartition, at: Checkpoint) -> Batch:

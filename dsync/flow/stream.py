@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from dsync import wire
+from dsync.cancel import cancel
 from dsync.connector import Connector
 from dsync.errors import DsyncError, LimitError, TransientError, decisive
 from dsync.flow.updates import drops, requests, runs
@@ -97,8 +98,7 @@ class Follower:
         try:
             await asyncio.gather(*tasks)
         finally:
-            for task in tasks:
-                task.cancel()
+            await cancel(tasks)
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _read(self) -> None:
@@ -235,8 +235,7 @@ class Stream:
                 if done - {stopped}:
                     break
         finally:
-            for task in (*tasks, stopped):
-                task.cancel()
+            await cancel([*tasks, stopped])
             results = await asyncio.gather(*tasks, return_exceptions=True)
             await self._save()
         failures = [r for r in results if isinstance(r, Exception)]

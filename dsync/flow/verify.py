@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from dsync import wire
+from dsync.cancel import cancel
 from dsync.connector import Connector
 from dsync.endpoint import End, Endpoint, settled
 from dsync.errors import DsyncError, UnimplementedError, UsageError
@@ -90,8 +91,7 @@ async def _unless_stopped(run: Verification, source: Connector, destination: Con
             raise DsyncError("it was interrupted", remedy="run it again")
         work.result()
     finally:
-        for task in (work, stopped):
-            task.cancel()
+        await cancel([work, stopped])
         await asyncio.gather(work, stopped, return_exceptions=True)
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dsync import codec, wire
+from dsync.cancel import cancel
 from dsync.codec import raw
 from dsync.connector import Connector
 from dsync.errors import DataError
@@ -223,6 +224,5 @@ async def together(work: Sequence[Coroutine[Any, Any, None]]) -> None:
     try:
         await asyncio.gather(*tasks)
     finally:
-        for task in tasks:
-            task.cancel()
+        await cancel(tasks)
         await asyncio.gather(*tasks, return_exceptions=True)

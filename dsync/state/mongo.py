@@ -9,7 +9,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -20,6 +20,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
+from dsync.cancel import cancel
 from dsync.errors import HeldError, StateError, UsageError
 from dsync.state.store import Flow, Progress, State, parsed
 from dsync.wire.gen.dsync.v1.flow_pb2 import Checkpoint, PlannedPartition, Position
@@ -27,7 +28,7 @@ from dsync.wire.gen.dsync.v1.flow_pb2 import Checkpoint, PlannedPartition, Posit
 logger = logging.getLogger(__name__)
 
 DEFAULT_DATABASE = "dsync_state"
-# Of the layout; newer ones are refused.
+# Of the layout; newer ones are refused. Raise it with a step in MIGRATIONS that leads from the one before, in one transaction.
 VERSION = 1
 # A lease that is not renewed for this long is free; it is renewed three times as often. Times are the server's.
 LEASE_SECONDS = 15.0
@@ -35,6 +36,7 @@ LEASE_SECONDS = 15.0
 SERVER_SECONDS = 15.0
 
 Row = dict[str, Any]
+MIGRATIONS: dict[int, Callable[[AsyncDatabase[Row], AsyncClientSession], Awaitable[None]]] = {}
 
 
 class MongoState(State):
@@ -58,17 +60,42 @@ class MongoState(State):
         with self._explained():
             found = await self._rows("layout").find_one({"_id": "layout"})
             if found is None:
-                await self._rows("layout").update_one({"_id": "layout"}, {"$set": {"version": VERSION}}, upsert=True)
-            elif found.get("version", VERSION + 1) > VERSION:
+                await self._create()
+                return
+            version = found["version"]
+            if not isinstance(version, int) or version < 1:
+                raise ValueError(f"its layout is {version!r}")
+            if version > VERSION:
                 raise StateError(
-                    f"the state in {self._database.name!r} was written by a newer dsync",
+                    f"the state in {self._database.name!r} was written by a newer dsync"
+                    f" (layout {version}, this one knows {VERSION})",
                     remedy="upgrade dsync, or name another state with --metadata",
                 )
+            for step in range(version + 1, VERSION + 1):
+                await self._migrate(step)
+
+    async def _create(self) -> None:
+        """Says which layout this is. Raises ValueError where there are rows already: of a state that lost it, or of others."""
+        for name in ("flows", "partitions", "positions", "leases"):
+            if await self._rows(name).find_one() is not None:
+                raise ValueError(f"there is a collection {name!r}, but nothing that says which layout it has")
+        await self._rows("layout").update_one({"_id": "layout"}, {"$set": {"version": VERSION}}, upsert=True)
+
+    async def _migrate(self, step: int) -> None:
+        """From the layout before to this one, wholly or not at all; once where several processes begin together."""
+
+        async def change(session: AsyncClientSession) -> None:
+            before = {"_id": "layout", "version": step - 1}
+            raised = await self._rows("layout").update_one(before, {"$set": {"version": step}}, session=session)
+            if raised.matched_count:
+                await MIGRATIONS[step](self._database, session)
+
+        async with self._client.start_session() as session:
+            await session.with_transaction(change)
 
     async def close(self) -> None:
         """See State; leases are given back."""
-        for renewal in self._renewals:
-            renewal.cancel()
+        await cancel(self._renewals)
         await asyncio.gather(*self._renewals, return_exceptions=True)
         with contextlib.suppress(errors.PyMongoError):
             for flow_id, epoch in self._epochs.items():
@@ -110,8 +137,9 @@ class MongoState(State):
                 remedy="check its address, or name another with --metadata",
             ) from error
         except (ValueError, TypeError, KeyError) as error:
+            said = f"a row has no {error}" if isinstance(error, KeyError) else error
             raise StateError(
-                f"the state in {self._database.name!r} is damaged and was left as it is: {error}",
+                f"the state in {self._database.name!r} is damaged and was left as it is: {said}",
                 remedy="name another with --metadata",
             ) from error
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import hashlib
 import json
 import os
 import sqlite3
@@ -12,6 +13,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from dsync.errors import HeldError, StateError
 from dsync.state.store import Flow, Progress, State, parsed
@@ -19,8 +21,9 @@ from dsync.wire.gen.dsync.v1.flow_pb2 import Checkpoint, PlannedPartition, Posit
 
 # How long the workers of a killed run may take to notice and end.
 ORPHAN_SECONDS = 10.0
-# Of the file's layout. Raise it with a step in MIGRATIONS that leads from the one before.
-VERSION = 1
+# Of the file's layout. Raise it with a step in MIGRATIONS that leads from the one before; `tools/make_state.py` then keeps a
+# file of the layout that was, for the tests.
+VERSION = 2
 MIGRATIONS = {
     1: """
     create table flows (id text primary key, updated real not null, body text not null) without rowid;
@@ -31,8 +34,35 @@ MIGRATIONS = {
     create table positions (
         flow text not null, number integer not null, position blob not null, primary key (flow, number)
     ) without rowid;
-    """
+    """,
+    # a digest in every row: SQLite notices damage to its own structures, not to what stands in them
+    2: """
+    alter table flows add column digest blob not null default x'';
+    alter table partitions add column digest blob not null default x'';
+    alter table positions add column digest blob not null default x'';
+    update flows set digest = digest(body);
+    update partitions set digest = digest(planned, checkpoint);
+    update positions set digest = digest(position);
+    """,
 }
+SAVE = "update partitions set checkpoint = ?1, digest = digest(planned, ?1) where flow = ?2 and number = ?3"
+DIGEST_BYTES = 8
+
+
+def digest(*parts: bytes | str) -> bytes:
+    """Stands for the contents of a row."""
+    found = hashlib.blake2b(digest_size=DIGEST_BYTES)
+    for part in parts:
+        data = part.encode() if isinstance(part, str) else part
+        found.update(len(data).to_bytes(8, "little") + data)
+    return found.digest()
+
+
+def sound(known: bytes, *parts: Any) -> tuple[Any, ...]:
+    """The parts of a row. Raises ValueError where its digest is another one."""
+    if known != digest(*parts):
+        raise ValueError("a row is not what was written")
+    return parts
 
 
 class SqliteState(State):
@@ -45,9 +75,12 @@ class SqliteState(State):
 
     async def open(self) -> None:
         """See State."""
-        self._make_private()
         with self._explained():
+            # before anything is written: what is damaged or newer stays as it is
+            self._look()
+            self._make_private()
             self._database = sqlite3.connect(self.path, isolation_level=None, timeout=30)
+            self._database.create_function("digest", -1, digest, deterministic=True)
             self._execute("pragma journal_mode = wal")
             self._execute("pragma synchronous = full")
             self._migrate()
@@ -61,25 +94,45 @@ class SqliteState(State):
             os.close(lock)
         self._locks.clear()
 
-    def _make_private(self) -> None:
-        try:
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            # SQLite would create the file, and its journals after it, readable by all
-            os.close(os.open(self.path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
-        except OSError as error:
+    def _look(self) -> None:
+        """Reads what is there. Raises StateError where it is newer, ValueError where it is damaged."""
+        if not self.path.is_file():
+            return
+        if not self.path.stat().st_size:
+            # a run that was killed while it made the file has not come to its locks
+            if self._lock_folder.exists():
+                raise ValueError("the file is empty")
+            return
+        with contextlib.closing(
+            sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro", uri=True, timeout=30)
+        ) as found:
+            (said,) = found.execute("pragma quick_check(1)").fetchone()
+            if said != "ok":
+                raise ValueError(said)
+            self._refuse_newer(found.execute("pragma user_version").fetchone()[0])
+
+    def _refuse_newer(self, version: int) -> None:
+        if version > VERSION:
             raise StateError(
-                f"the state {str(self.path)!r} cannot be opened: {error.strerror}",
-                remedy="name another with --metadata",
-            ) from error
+                f"the state {str(self.path)!r} was written by a newer dsync (layout {version}, this one knows {VERSION})",
+                remedy="upgrade dsync, or name another state with --metadata",
+            )
+
+    def _make_private(self) -> None:
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # SQLite would create the file, and its journals after it, readable by all
+        file = os.open(self.path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        try:
+            found = os.fstat(file)
+            if found.st_mode & 0o077 and found.st_uid == os.geteuid():
+                os.fchmod(file, 0o600)
+        finally:
+            os.close(file)
 
     def _migrate(self) -> None:
         with self._transaction():
             (version,) = self._execute("pragma user_version").fetchone()
-            if version > VERSION:
-                raise StateError(
-                    f"the state {str(self.path)!r} was written by a newer dsync (layout {version}, this one knows {VERSION})",
-                    remedy="upgrade dsync, or name another state with --metadata",
-                )
+            self._refuse_newer(version)
             for step in range(version + 1, VERSION + 1):
                 for statement in filter(str.strip, MIGRATIONS[step].split(";")):
                     self._execute(statement)
@@ -89,12 +142,17 @@ class SqliteState(State):
     def _explained(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.OperationalError as error:
+        except OSError as error:
             raise StateError(
-                f"the state {str(self.path)!r} cannot be used: {error}",
-                remedy="free the disk or name another with --metadata",
+                f"the state {str(self.path)!r} cannot be opened: {error.strerror}",
+                remedy="name another with --metadata",
             ) from error
         except (sqlite3.DatabaseError, ValueError, TypeError) as error:
+            if isinstance(error, sqlite3.OperationalError) and not str(error).startswith("no such "):
+                raise StateError(
+                    f"the state {str(self.path)!r} cannot be used: {error}",
+                    remedy="free the disk or name another with --metadata",
+                ) from error
             raise StateError(
                 f"the state {str(self.path)!r} is damaged and was left as it is: {error}",
                 remedy="move it away to start afresh, or name another with --metadata",
@@ -117,9 +175,9 @@ class SqliteState(State):
 
     async def lock(self, flow_id: str) -> None:
         """See State; held by every process that inherits the descriptor."""
-        folder = self.path.with_name(self.path.name + ".locks")
-        folder.mkdir(mode=0o700, exist_ok=True)
-        lock = os.open(folder / flow_id, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        with self._explained():
+            self._lock_folder.mkdir(mode=0o700, exist_ok=True)
+            lock = os.open(self._lock_folder / flow_id, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
             await _take(lock, flow_id)
         except BaseException:
@@ -130,6 +188,10 @@ class SqliteState(State):
         self._locks.append(lock)
 
     @property
+    def _lock_folder(self) -> Path:
+        return self.path.with_name(self.path.name + ".locks")
+
+    @property
     def inherited(self) -> tuple[int, ...]:
         """See State."""
         return tuple(self._locks)
@@ -137,14 +199,14 @@ class SqliteState(State):
     async def flow(self, flow_id: str) -> Flow | None:
         """See State."""
         with self._explained():
-            row = self._execute("select body from flows where id = ?", (flow_id,)).fetchone()
-            return Flow(**json.loads(row[0])) if row else None
+            row = self._execute("select digest, body from flows where id = ?", (flow_id,)).fetchone()
+            return Flow(**json.loads(sound(*row)[0])) if row else None
 
     async def flows(self) -> list[Flow]:
         """See State."""
         with self._explained():
-            rows = self._execute("select body from flows order by updated").fetchall()
-            return [Flow(**json.loads(body)) for (body,) in rows]
+            rows = self._execute("select digest, body from flows order by updated").fetchall()
+            return [Flow(**json.loads(sound(*row)[0])) for row in rows]
 
     async def begin(
         self, flow: Flow, partitions: Sequence[PlannedPartition], positions: Sequence[Position] = ()
@@ -155,7 +217,7 @@ class SqliteState(State):
             self._forget_plan(flow.id)
             for planned in partitions:
                 row = (flow.id, planned.number, planned.SerializeToString(), Checkpoint().SerializeToString())
-                self._execute("insert into partitions values (?, ?, ?, ?)", row)
+                self._execute("insert into partitions values (?1, ?2, ?3, ?4, digest(?3, ?4))", row)
             self._put_positions(flow.id, positions)
 
     def _forget_plan(self, flow_id: str) -> None:
@@ -165,7 +227,7 @@ class SqliteState(State):
     def _put_positions(self, flow_id: str, positions: Sequence[Position]) -> None:
         for position in positions:
             row = (flow_id, position.number, position.SerializeToString())
-            self._execute("insert or replace into positions values (?, ?, ?)", row)
+            self._execute("insert or replace into positions values (?1, ?2, ?3, digest(?3))", row)
 
     async def update(self, flow: Flow) -> None:
         """See State."""
@@ -173,18 +235,17 @@ class SqliteState(State):
             self._put(flow)
 
     def _put(self, flow: Flow) -> None:
-        self._execute(
-            "insert or replace into flows values (?, ?, ?)", (flow.id, flow.updated, json.dumps(asdict(flow)))
-        )
+        row = (flow.id, flow.updated, json.dumps(asdict(flow)))
+        self._execute("insert or replace into flows values (?1, ?2, ?3, digest(?3))", row)
 
     async def partitions(self, flow_id: str) -> list[Progress]:
         """See State."""
-        query = "select planned, checkpoint from partitions where flow = ? order by number"
+        query = "select digest, planned, checkpoint from partitions where flow = ? order by number"
         with self._explained():
             rows = self._execute(query, (flow_id,)).fetchall()
             return [
                 Progress(parsed(PlannedPartition, planned), parsed(Checkpoint, checkpoint))
-                for planned, checkpoint in rows
+                for planned, checkpoint in (sound(*row) for row in rows)
             ]
 
     async def save(self, flow_id: str, checkpoints: Mapping[int, Checkpoint]) -> None:
@@ -192,13 +253,14 @@ class SqliteState(State):
         with self._transaction():
             for number, checkpoint in checkpoints.items():
                 row = (checkpoint.SerializeToString(), flow_id, number)
-                self._execute("update partitions set checkpoint = ? where flow = ? and number = ?", row)
+                self._execute(SAVE, row)
 
     async def positions(self, flow_id: str) -> list[Position]:
         """See State."""
         with self._explained():
-            rows = self._execute("select position from positions where flow = ? order by number", (flow_id,)).fetchall()
-            return [parsed(Position, body) for (body,) in rows]
+            query = "select digest, position from positions where flow = ? order by number"
+            rows = self._execute(query, (flow_id,)).fetchall()
+            return [parsed(Position, sound(*row)[0]) for row in rows]
 
     async def save_positions(self, flow_id: str, positions: Sequence[Position]) -> None:
         """See State."""
