@@ -63,8 +63,9 @@ def run_ended(dsync: Dsync, command: list[str], chance: random.Random, outcome: 
             _, errors = process.communicate(timeout=END_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
-            process.communicate()
-            outcome.wrong.append(f"a run that was asked to end by signal {asked} did not within {END_SECONDS} s")
+            _, errors = process.communicate()
+            late = f"a run that was asked to end by signal {asked} did not within {END_SECONDS} s"
+            outcome.wrong.append(f"{late}: {tail(errors.decode())}")
             continue
         status = process.returncode
         outcome.counts["asked to end" if asked else "kills"] += 1
