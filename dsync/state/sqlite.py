@@ -35,18 +35,28 @@ MIGRATIONS = {
         flow text not null, number integer not null, position blob not null, primary key (flow, number)
     ) without rowid;
     """,
-    # a digest in every row: SQLite notices damage to its own structures, not to what stands in them
+    # a digest in every row, and how many rows there are: SQLite notices damage to its own structures, not to what stands in them
     2: """
     alter table flows add column digest blob not null default x'';
     alter table partitions add column digest blob not null default x'';
     alter table positions add column digest blob not null default x'';
-    update flows set digest = digest(body);
+    alter table flows add column partitions integer not null default 0;
+    alter table flows add column positions integer not null default 0;
+    update flows set digest = digest(body),
+        partitions = (select count(*) from partitions where flow = flows.id),
+        positions = (select count(*) from positions where flow = flows.id);
     update partitions set digest = digest(planned, checkpoint);
     update positions set digest = digest(position);
     """,
 }
+PUT = """insert into flows (id, updated, body, digest) values (?1, ?2, ?3, digest(?3))
+    on conflict do update set updated = ?2, body = ?3, digest = digest(?3)"""
 SAVE = "update partitions set checkpoint = ?1, digest = digest(planned, ?1) where flow = ?2 and number = ?3"
 DIGEST_BYTES = 8
+# What SQLite says of tables that are not those of the layout.
+OTHER_TABLES = ("no such ", "duplicate column ")
+# Of a SQLite file.
+HEADER_BYTES = 100
 
 
 def digest(*parts: bytes | str) -> bytes:
@@ -98,10 +108,10 @@ class SqliteState(State):
         """Reads what is there. Raises StateError where it is newer, ValueError where it is damaged."""
         if not self.path.is_file():
             return
-        if not self.path.stat().st_size:
-            # a run that was killed while it made the file has not come to its locks
-            if self._lock_folder.exists():
-                raise ValueError("the file is empty")
+        if (size := self.path.stat().st_size) < HEADER_BYTES:
+            # SQLite takes it for a new one, which it is where a run was killed before it came to its locks
+            if size or self._lock_folder.exists():
+                raise ValueError("the file is cut off")
             return
         with contextlib.closing(
             sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro", uri=True, timeout=30)
@@ -148,7 +158,7 @@ class SqliteState(State):
                 remedy="name another with --metadata",
             ) from error
         except (sqlite3.DatabaseError, ValueError, TypeError) as error:
-            if isinstance(error, sqlite3.OperationalError) and not str(error).startswith("no such "):
+            if isinstance(error, sqlite3.OperationalError) and not str(error).startswith(OTHER_TABLES):
                 raise StateError(
                     f"the state {str(self.path)!r} cannot be used: {error}",
                     remedy="free the disk or name another with --metadata",
@@ -214,6 +224,10 @@ class SqliteState(State):
         """See State."""
         with self._transaction():
             self._put(flow)
+            self._execute(
+                "update flows set partitions = ?, positions = ? where id = ?",
+                (len(partitions), len(positions), flow.id),
+            )
             self._forget_plan(flow.id)
             for planned in partitions:
                 row = (flow.id, planned.number, planned.SerializeToString(), Checkpoint().SerializeToString())
@@ -236,17 +250,25 @@ class SqliteState(State):
 
     def _put(self, flow: Flow) -> None:
         row = (flow.id, flow.updated, json.dumps(asdict(flow)))
-        self._execute("insert or replace into flows values (?1, ?2, ?3, digest(?3))", row)
+        self._execute(PUT, row)
 
     async def partitions(self, flow_id: str) -> list[Progress]:
         """See State."""
         query = "select digest, planned, checkpoint from partitions where flow = ? order by number"
         with self._explained():
-            rows = self._execute(query, (flow_id,)).fetchall()
+            rows = self._all("partitions", query, flow_id)
             return [
                 Progress(parsed(PlannedPartition, planned), parsed(Checkpoint, checkpoint))
                 for planned, checkpoint in (sound(*row) for row in rows)
             ]
+
+    def _all(self, table: str, query: str, flow_id: str) -> list[Any]:
+        """The rows of a flow. Raises ValueError where some are missing."""
+        known = self._execute(f"select {table} from flows where id = ?", (flow_id,)).fetchone()  # noqa: S608 - likewise
+        rows = self._execute(query, (flow_id,)).fetchall()
+        if known is not None and len(rows) < known[0]:
+            raise ValueError(f"{len(rows)} of {known[0]} {table} are left")
+        return rows
 
     async def save(self, flow_id: str, checkpoints: Mapping[int, Checkpoint]) -> None:
         """See State."""
@@ -259,7 +281,7 @@ class SqliteState(State):
         """See State."""
         with self._explained():
             query = "select digest, position from positions where flow = ? order by number"
-            rows = self._execute(query, (flow_id,)).fetchall()
+            rows = self._all("positions", query, flow_id)
             return [parsed(Position, sound(*row)[0]) for row in rows]
 
     async def save_positions(self, flow_id: str, positions: Sequence[Position]) -> None:

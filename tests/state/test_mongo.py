@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 from pymongo import MongoClient
+from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import OperationFailure
 
 from dsync import wire
 from dsync.errors import HeldError, StateError, UsageError
@@ -17,7 +20,7 @@ from dsync.state import mongo as mongo_state
 from dsync.state import open_state
 from dsync.state.mongo import MongoState
 from dsync.testing.store import MemoryStore
-from dsync.wire.gen.dsync.v1.flow_pb2 import Checkpoint
+from dsync.wire.gen.dsync.v1.flow_pb2 import Checkpoint, Position
 from dsync.wrap.fence import Fence
 from tests.engine.driving import connector, contents, documents, settings, store_with
 from tests.state.test_state import flow, plan
@@ -143,3 +146,70 @@ async def test_a_server_that_is_not_there_is_named_without_credentials(monkeypat
     with pytest.raises(UsageError) as malformed:
         MongoState("mongodb://user:can/ary@host")
     assert "ary" not in str(malformed.value).replace("dsync", "")
+
+
+async def test_an_older_layout_migrates_wholly_or_not_at_all(
+    uri: str, database: str, mongo: MongoClient[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with MongoState(uri) as state:
+        await state.lock("f")
+        await state.begin(flow(), plan(2))
+
+    async def add(rows: AsyncDatabase[dict[str, Any]], session: AsyncClientSession) -> None:
+        await rows["flows"].update_many({}, {"$set": {"more": 1}}, session=session)
+        if broken:
+            raise OperationFailure("no", code=8000)
+
+    monkeypatch.setattr(mongo_state, "VERSION", 2)
+    monkeypatch.setitem(mongo_state.MIGRATIONS, 2, add)
+    broken = True
+    with pytest.raises(StateError, match="cannot be used"):
+        await MongoState(uri).open()
+    assert mongo[database].layout.find_one() == {"_id": "layout", "version": 1}
+    assert mongo[database].flows.count_documents({"more": 1}) == 0
+    broken = False
+    several = [MongoState(uri) for _ in range(4)]
+    await asyncio.gather(*(each.open() for each in several))
+    assert mongo[database].layout.find_one() == {"_id": "layout", "version": 2}
+    assert mongo[database].flows.count_documents({"more": 1}) == 1
+    assert len(await several[0].partitions("f")) == 2
+    for each in several:
+        await each.close()
+
+
+@pytest.mark.parametrize(
+    ("collection", "change"),
+    [
+        ("layout", {"$set": {"version": "one"}}),
+        ("layout", {"$unset": {"version": 1}}),
+        ("flows", {"$set": {"body": "{"}}),
+        ("flows", {"$set": {"body": 7}}),
+        ("flows", {"$unset": {"body": 1}}),
+        ("partitions", {"$set": {"planned": "text"}}),
+        ("partitions", {"$unset": {"checkpoint": 1}}),
+        ("positions", {"$set": {"position": b"\xff"}}),
+    ],
+)
+async def test_rows_that_dsync_has_not_written_are_an_error_and_stay(
+    uri: str, database: str, mongo: MongoClient[dict[str, Any]], collection: str, change: dict[str, Any]
+) -> None:
+    async with MongoState(uri) as state:
+        await state.lock("f")
+        await state.begin(flow(), plan(1), [Position(number=0)])
+    mongo[database][collection].update_one({}, change)
+    kept = mongo[database][collection].find_one()
+    with pytest.raises(StateError, match=f"{database}' is damaged and was left as it is"):
+        async with MongoState(uri) as state:
+            await state.flow("f")
+            await state.partitions("f")
+            await state.positions("f")
+    assert mongo[database][collection].find_one() == kept
+
+
+async def test_rows_without_a_layout_are_no_new_state(
+    uri: str, database: str, mongo: MongoClient[dict[str, Any]]
+) -> None:
+    mongo[database].flows.insert_one({"of": "somebody else"})
+    with pytest.raises(StateError, match="a collection 'flows', but nothing that says which layout it has"):
+        await MongoState(uri).open()
+    assert mongo[database].list_collection_names() == ["flows"]

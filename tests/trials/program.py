@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import re
+import signal
 import sys
 import time
 from collections import Counter
@@ -122,12 +123,18 @@ class Trials(Generic[Shared]):
         parser.add_argument("--seed", type=int, default=1)
         parser.add_argument("--minutes", type=float, help="begin no trial after this time")
         asked = parser.parse_args()
+        hear_interrupts()
         if self.missing():
             sys.exit(f"skipped: {self.missing()}")
         until = None if asked.minutes is None else time.monotonic() + 60 * asked.minutes
         summary = self.run_all(range(asked.seed, asked.seed + asked.trials), until)
         print(summary, flush=True)  # noqa: T201
         sys.exit(bool(summary.wrong))
+
+
+def hear_interrupts() -> None:
+    """A shell that starts this in the background lets it and all that it starts ignore SIGINT, which trials send."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.trials import cuts, decisions, faults, kills, points, rereads, signals, storm, stream_kills
-from tests.trials.program import Summary, Trials
+from tests.trials.program import Summary, Trials, hear_interrupts
 from tests.trials.results import FOLDER, Results
 
 KINDS: dict[str, Trials[Any]] = {
@@ -37,6 +37,7 @@ PARTS = 10
 def main() -> None:
     """Runs what is left to run, writes each part's result at once, prints the table in the end."""
     asked = _asked()
+    hear_interrupts()
     chosen = {name: KINDS[name] for name in asked.only or KINDS}
     results = Results(asked.results)
     until = None if asked.minutes is None else time.monotonic() + 60 * asked.minutes

@@ -31,7 +31,7 @@ from tests.kit.cli import Dsync
 from tests.trials.cuts import mongo_behind
 from tests.trials.faults import READS, TEMPORARY, WRITES, failing
 from tests.trials.load import Load
-from tests.trials.program import RUN_SECONDS, Outcome, Trials, tail
+from tests.trials.program import RUN_SECONDS, Outcome, Trials, hear_interrupts, tail
 from tests.trials.proxy import FAULTS, Proxy
 from tests.trials.stream_kills import catch_up, judge_at
 
@@ -305,6 +305,7 @@ def main() -> None:
     parser.add_argument("--documents", type=int, default=STARTED_WITH)
     parser.add_argument("--seed", type=int, default=1)
     asked = parser.parse_args()
+    hear_interrupts()
     weather = Weather(asked.minutes, asked.every, asked.per_second, asked.documents)
     summary = storm(weather).run_all([asked.seed])
     print(summary, flush=True)  # noqa: T201
