@@ -91,6 +91,14 @@ class Connector:
         """The documents of these ids, in the order asked; empty bytes where there is none."""
         raise self._lacks("GetByIds")
 
+    async def ReadDefinitions(self, request: wire.ReadDefinitionsRequest) -> wire.ReadDefinitionsResponse:
+        """What the namespaces of a selection are besides their documents, in the order in which they can be made."""
+        raise self._lacks("ReadDefinitions")
+
+    async def WriteDefinition(self, request: wire.WriteDefinitionRequest) -> wire.WriteDefinitionResponse:
+        """Makes a namespace what it was at the source. Repeatable. Raises DataError where something else is there."""
+        raise self._lacks("WriteDefinition")
+
 
 @dataclass(frozen=True, slots=True)
 class ConnectorSpec:

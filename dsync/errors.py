@@ -7,6 +7,7 @@ DsyncError                  something failed for good                           
 ├── UnimplementedError      the connector has no such method                      exit 1  UNIMPLEMENTED
 ├── NotFoundError           what was named is not there                           exit 1  NOT_FOUND
 ├── DataError               mend the data: a document, record or cell is refused  exit 1  FAILED_PRECONDITION
+│   └── ConflictError       another document has a value that must be unique     exit 1  FAILED_PRECONDITION
 ├── CursorError             a cursor is not this connector's, or is outdated      exit 1  INVALID_ARGUMENT
 ├── GapError                a decision is needed: the position is lost            exit 7  OUT_OF_RANGE
 ├── LimitError              a decision is needed: a limit was reached             exit 7  ABORTED by choice
@@ -74,6 +75,13 @@ class DataError(DsyncError):
     """A document, record or cell is refused; the message names its place, never its contents."""
 
     status = "FAILED_PRECONDITION"
+
+
+class ConflictError(DataError):
+    """A document has a value that another one there has, and that must be unique; a later change may set it free.
+
+    The rest of the batch is written.
+    """
 
 
 class CursorError(DsyncError):

@@ -35,6 +35,8 @@ class Preview:
     data_type: str
     namespaces: tuple[PlannedNamespace, ...]
     warnings: tuple[str, ...]
+    # For how long the source keeps changes; None: it has none to follow, or does not say.
+    kept_seconds: float | None = None
 
 
 async def plan(source: End, destination: End, settings: Settings | None = None) -> Preview:
@@ -48,6 +50,7 @@ async def plan(source: End, destination: End, settings: Settings | None = None) 
             wire.DataType.Name(run.agreement.type).removeprefix("DATA_TYPE_"),
             _namespaces(run),
             (*run.tracker.warnings, *run.agreement.sink.notes),
+            run.tracker.kept_seconds or None,
         )
 
 

@@ -13,14 +13,17 @@ from dsync import wire
 from dsync.cancel import cancel
 from dsync.connector import Connector
 from dsync.endpoint import End, Endpoint, settled
-from dsync.errors import DataError, DsyncError, GapError, NotFoundError, SetAsideError, UnimplementedError, UsageError
+from dsync.errors import DataError, DsyncError, GapError, NotFoundError, SetAsideError, UnimplementedError
 from dsync.flow import budget
 from dsync.flow.agree import Agreement, agree, choose_mode, no_stream
 from dsync.flow.copy import Copy
 from dsync.flow.ends import Assignment, Wrapping, wrap_sink, wrap_source
+from dsync.flow.expiry import Expiry, foresee, history_of
 from dsync.flow.gauge import Gauge
-from dsync.flow.identity import make_flow, refuse_changed_settings, reverse_flow, reverse_name
+from dsync.flow.identity import make_flow, refuse_changed_settings
+from dsync.flow.lag import seconds
 from dsync.flow.plan import (
+    Plan,
     admit,
     describe,
     make_plan,
@@ -29,6 +32,7 @@ from dsync.flow.plan import (
     refuse_several,
     without_state,
 )
+from dsync.flow.reverse import keep_way_back, way_back
 from dsync.flow.step import StepSettings
 from dsync.flow.stream import Stream, StreamSettings
 from dsync.progress import Tracker
@@ -43,9 +47,6 @@ from dsync.wrap.fence import Fence
 from dsync.wrap.retry import Retry
 
 logger = logging.getLogger(__name__)
-
-# Seconds that finding the position for `--reverse` may take at the end of a run.
-WAY_BACK_SECONDS = 3.0
 
 
 async def migrate(
@@ -82,15 +83,6 @@ async def migrate(
             remedy=f"see {run.settings.dead_letters!r}",
         )
     return tracker.result()
-
-
-def way_back(settings: Settings) -> Settings:
-    """The settings of a run that leads changes back. Raises UsageError for a mode that cannot."""
-    if settings.mode not in (None, "CDC"):
-        raise UsageError(f"--reverse does not copy, so --mode {settings.mode} cannot work", remedy="leave --mode out")
-    return replace(
-        settings, selection=settings.selection.reversed(), mode="CDC", flow=reverse_name(settings), restart=False
-    )
 
 
 @dataclass(slots=True, init=False)
@@ -194,6 +186,8 @@ class Run:
         )
         if self.mode != "InitialSync" and not plan.positions:
             self._do_without_stream()
+        if self.mode != "InitialSync":
+            await self._foresee(plan)
         plan = await without_state(self.source, plan, await self.state.own_namespaces())
         refuse_several(plan.destinations, self.agreement.sink)
         found = await describe(self.sink, plan.destinations)
@@ -216,6 +210,16 @@ class Run:
     def _do_without_stream(self) -> None:
         self.tracker.warn(no_stream(self.agreement, self.settings.mode))
         self.mode = "InitialSync"
+
+    async def _foresee(self, plan: Plan) -> None:
+        """Says beforehand how long the source keeps changes, and warns where that may not do."""
+        history = await history_of(self.source)
+        if history is None:
+            return
+        self.tracker.kept_seconds = history.kept_seconds
+        warning = foresee(history, sum(planned.partition.estimated_count for planned in plan.partitions))
+        if warning:
+            self.tracker.warn(warning)
 
     async def _resume(self) -> None:
         await self._take_plan()
@@ -259,14 +263,25 @@ class Run:
             self._finish_namespace,
         )
         growth = asyncio.create_task(team.grow(count, lambda: self._process(steps, gauge_bytes), job.remaining))
+        expiry = asyncio.create_task(self._watch_expiry(job))
         try:
             await job.run(settings.copiers)
         finally:
-            await cancel([growth])
-            await asyncio.gather(growth, return_exceptions=True)
+            await cancel([growth, expiry])
+            await asyncio.gather(growth, expiry, return_exceptions=True)
             await team.close()
         if not job.remaining():
             await self._set_status("copied" if self.mode == "InitialSync" else "following")
+
+    async def _watch_expiry(self, job: Copy) -> None:
+        """Ends a copy whose changes since its beginning are gone: following them could not make it whole any more."""
+        if self.mode == "InitialSync":
+            return
+        places = [seconds(position.time) for position in self.positions]
+        try:
+            await Expiry(self.source, lambda: places, self.tracker, self.tracker.remaining_seconds).watch()
+        except DsyncError as error:
+            job.errors.append(error)
 
     def _in_other_processes(self) -> bool:
         # a lease is watched in this process alone
@@ -350,6 +365,7 @@ class Run:
                 retry_for=self.settings.retry_for,
                 save_every=self.settings.save_positions_seconds,
                 max_delete=self.settings.max_delete,
+                counts=self.agreement.source.capabilities.source.lsn_stream,
             )
             rename = self.settings.selection.destination
             ends = self.source, self.sink, self.state
@@ -361,26 +377,9 @@ class Run:
         self.tracker.enter("done")
 
     async def _keep_way_back(self) -> None:
-        """Saves the destination's position now that nothing is written to it any more, for `--reverse`."""
-        capabilities = self.agreement.destination.capabilities
-        if self.settings.reverse or not (
-            capabilities.source.updates and self.agreement.source.capabilities.sink.updates
-        ):
-            return
-        back = self.settings.selection.reversed()
-        asked = asyncio.create_task(make_plan(self.sink, capabilities.source, back, copy=False, updates=True))
-        await asyncio.wait([asked], timeout=WAY_BACK_SECONDS)
-        await cancel([asked])
-        try:
-            plan = await asked
-        except (DsyncError, asyncio.CancelledError) as error:
-            # what this run set out to do holds all the same
-            reason = error.message if isinstance(error, DsyncError) else "the destination does not answer in time"
-            self.tracker.warn(f"no position was kept for --reverse: {reason}")
-            return
-        flow = reverse_flow(self.flow, self.settings)
-        await self.state.lock(flow.id)
-        await self.state.begin(flow, [], plan.positions)
+        capabilities = self.agreement.destination.capabilities.source, self.agreement.source.capabilities.sink
+        if not self.settings.reverse and all(each.updates for each in capabilities):
+            await keep_way_back(self.sink, capabilities[0], self.state, self.flow, self.settings, self.tracker)
 
 
 def _described(end: Endpoint | Connector) -> Endpoint:

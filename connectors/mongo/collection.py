@@ -6,14 +6,14 @@ import asyncio
 import dataclasses
 import itertools
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from connectors.mongo import errors, ids
 from connectors.mongo.deployment import Deployment, Encoded, raw_documents
 from dsync.codec import raw
-from dsync.errors import DataError, DsyncError, EndpointError, TransientError
+from dsync.errors import ConflictError, DataError, DsyncError, EndpointError, TransientError
 
 Item = TypeVar("Item")
 
@@ -86,7 +86,8 @@ class CollectionWriter:
         """Puts the documents there, over what has their `_id`; how many were new. Raises DataError for those that are refused.
 
         A unique value that moves from one document to another is free only after the other was written, so what was
-        refused for one is tried again after the rest, as long as that helps.
+        refused for one is tried again after the rest, as long as that helps; documents that have each other's values are
+        let go of first.
         """
         new, attempts = 0, FRUITLESS_ATTEMPTS
         while documents:
@@ -101,10 +102,39 @@ class CollectionWriter:
             attempts = attempts - 1 if len(refused) == len(documents) else FRUITLESS_ATTEMPTS
             if not attempts:
                 self.refuse(documents, refused)
-            if attempts < FRUITLESS_ATTEMPTS:
+            if attempts < FRUITLESS_ATTEMPTS and not await self._open_circles(documents, refused):
                 await asyncio.sleep(FIRST_PAUSE_SECONDS * 2 ** (FRUITLESS_ATTEMPTS - attempts))
             documents = newest(documents, [error.index for error in refused])
         return new
+
+    async def _open_circles(self, documents: Sequence[bytes], refused: Sequence[WriteError]) -> bool:
+        """Deletes one document of each circle in which every one waits for a value of the next; whether there was any.
+
+        All of them are among those that are about to be written, so the deleted one comes back with the next attempt, and
+        before anything is reported as written.
+        """
+        keys = [raw.id_key(*raw.id_of(documents[error.index])) for error in refused]
+        waits: dict[Hashable, Hashable] = {}
+        for key, error in zip(keys, refused, strict=True):
+            if owner := await self._owner(error):
+                waits[key] = raw.id_key(*raw.id_of(owner))
+        chosen = circles(waits)
+        letting_go = [documents[error.index] for key, error in zip(keys, refused, strict=True) if key in chosen]
+        if letting_go:
+            deletes = [{"q": id_filter(*raw.id_of(document)), "limit": 1} for document in letting_go]
+            _, undeleted = await self.send({"delete": self.name, "deletes": deletes}, letting_go)
+            self.refuse(letting_go, undeleted)
+        return bool(letting_go)
+
+    async def _owner(self, error: WriteError) -> bytes:
+        """`{_id: x}` of the document that has the unique value; empty where the server does not say which value it is."""
+        value = error.details.get("keyValue")
+        if not value:
+            return b""
+        command = {"find": self.name, "filter": value, "projection": {"_id": 1}, "limit": 1}
+        doing = f"looking for a unique value in {self.namespace!r}"
+        found = [each async for batch in self.deployment.documents(self.database, command, doing) for each in batch]
+        return found[0] if found else b""
 
     async def _replace_once(self, documents: Sequence[bytes]) -> tuple[int, list[WriteError]]:
         """In the order given, so that of several with one `_id` the last stays."""
@@ -183,11 +213,14 @@ class CollectionWriter:
         return reply, failed
 
     def refuse(self, documents: Sequence[bytes], failed: Iterable[WriteError]) -> None:
-        """Raises DataError that names documents by `_id` if there are errors, whose indexes are those of `documents`."""
+        """Raises DataError that names documents by `_id` if there are errors, whose indexes are those of `documents`.
+
+        A ConflictError where all that is wrong is that unique values are taken.
+        """
         every = list(failed)
         if not every:
             return
-        error = every[0]
+        error = next((each for each in every if not each.duplicate), every[0])
         shown = ", ".join(ids.show(*raw.id_of(documents[each.index])) for each in every[:SHOWN_IDS])
         more = f" and {len(every) - SHOWN_IDS} more" if len(every) > SHOWN_IDS else ""
         if error.duplicate:
@@ -196,7 +229,8 @@ class CollectionWriter:
             remedy = "mend the data, or drop the index until the copy is complete"
         else:
             reason, remedy = errors.describe(error.code, error.details), ""
-        raise DataError(f"{self.namespace!r} refuses the document with _id {shown}{more}: {reason}", remedy=remedy)
+        kind = ConflictError if error.duplicate else DataError
+        raise kind(f"{self.namespace!r} refuses the document with _id {shown}{more}: {reason}", remedy=remedy)
 
 
 def _raise_unsure(reply: Mapping[str, Any], failed: Sequence[WriteError], doing: str) -> None:
@@ -224,6 +258,22 @@ def chunks(items: Sequence[Item], most: int, size: Callable[[Item], int]) -> Ite
         total += needed
     if start < len(items):
         yield items[start:]
+
+
+def circles(waits: Mapping[Hashable, Hashable]) -> set[Hashable]:
+    """One of each circle in "this one waits for that one"."""
+    chosen: set[Hashable] = set()
+    seen: set[Hashable] = set()
+    for start in waits:
+        way: list[Hashable] = []
+        at = start
+        while at in waits and at not in seen:
+            seen.add(at)
+            way.append(at)
+            at = waits[at]
+        if at in way:
+            chosen.add(at)
+    return chosen
 
 
 def newest(documents: Sequence[bytes], indexes: Sequence[int]) -> list[bytes]:

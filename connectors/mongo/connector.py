@@ -10,7 +10,7 @@ from typing import Any
 
 from bson.timestamp import Timestamp
 
-from connectors.mongo import address, lookup, namespaces, query
+from connectors.mongo import address, lookup, namespaces, oplog, query
 from connectors.mongo.applying import Applier
 from connectors.mongo.deployment import Deployment, Encoded, Timeouts
 from connectors.mongo.namespaces import Collection, Selection
@@ -83,7 +83,10 @@ class MongoConnector(Connector):
         await self._deployment.close()
 
     async def GetInfo(self, request: wire.GetInfoRequest) -> wire.GetInfoResponse:
-        """The identity is that of the URI: hosts, replica set and database, in any order, for every user."""
+        """The identity is that of the URI: hosts, replica set and database, in any order, for every user.
+
+        How far back changes are kept is the oplog's business, and known to users who may read it.
+        """
         streams = self._deployment.has_streams
         source = wire.Capabilities.Source(
             supported_data_types=[wire.BSON],
@@ -96,12 +99,16 @@ class MongoConnector(Connector):
         sink = wire.Capabilities.Sink(
             supported_data_types=[wire.BSON], preferred_batch_bytes=BATCH_BYTES, updates=True, keyed=True
         )
+        now = await self._now() if streams else None
+        kept = await oplog.kept(self._deployment, now) if now and request.history else None
         return wire.GetInfoResponse(
             id=self._address.identity,
             db_type="mongodb",
             version=".".join(map(str, self._deployment.version[:3])),
             capabilities=wire.Capabilities(source=source, sink=sink),
-            now=moment(await self._now()) if streams else None,
+            now=moment(now) if now else None,
+            history_start=moment(kept.start) if kept else None,
+            history_seconds=kept.seconds if kept else 0.0,
         )
 
     async def GetNamespaceMetadata(
@@ -132,21 +139,24 @@ class MongoConnector(Connector):
             lost = await namespaces.not_carried(self._deployment, collection)
             response.warnings.extend([lost] if lost else [])
         if after is not None:
-            response.updates_partitions.extend(self._update_partitions(selection, collections, next_moment(after)))
+            response.updates_partitions.extend(self._update_partitions(selection, collections, after))
         return response
 
     def _update_partitions(
-        self, selection: Selection, collections: Sequence[Collection], start: Timestamp
+        self, selection: Selection, collections: Sequence[Collection], after: Timestamp
     ) -> list[wire.UpdatesPartition]:
         """One for the deployment or for each database, or, on request, one for each collection."""
-        whole = Position(selection.names, selection.database, start=start, query_digest=query.digest(self._filter))
+        digest = query.digest(self._filter)
+        whole = Position(selection.names, selection.database, start=next_moment(after), query_digest=digest)
         if self._per_namespace_streams:
             positions = [dataclasses.replace(whole, namespace=each.namespace) for each in collections]
         else:
             parts = selection.by_database()
             positions = [dataclasses.replace(whole, names=part.names, database=part.database) for part in parts]
         return [
-            wire.UpdatesPartition(namespaces=[each.namespace] if each.namespace else each.names, cursor=each.encode())
+            wire.UpdatesPartition(
+                namespaces=[each.namespace] if each.namespace else each.names, cursor=each.encode(), time=moment(after)
+            )
             for each in positions
         ]
 

@@ -67,6 +67,8 @@ class ChangeStream:
         self._position = position
         self._sends_documents = not rule.query
         self._average_bytes: dict[str, float] = {}
+        # Changes that no answer has stood for yet.
+        self._events = 0
 
     async def answers(self) -> AsyncGenerator[wire.StreamUpdatesResponse, None]:
         """Updates, for ever; while there are none, positions. Raises GapError where going on would lose changes.
@@ -85,7 +87,7 @@ class ChangeStream:
                 if batch.resume_token:
                     self._position = self._position.after(batch.resume_token)
                 if not batch.documents:
-                    yield self._answer(time=token_time(batch.resume_token))
+                    yield self._answer(time=token_time(batch.resume_token), events=self._events)
 
     async def counts(self) -> AsyncGenerator[wire.StreamLSNResponse, None]:
         """How many updates there are, for ever."""
@@ -95,7 +97,8 @@ class ChangeStream:
             async for batch in batches:
                 for event in map(events.parse, batch.documents):
                     count += event.kind in TYPES and self._position.covers(event.namespace)
-                self._position = self._position.after(batch.resume_token)
+                if batch.resume_token:
+                    self._position = self._position.after(batch.resume_token)
                 yield wire.StreamLSNResponse(lsn=count, next_cursor=self._position.encode())
 
     async def _batches(self) -> AsyncGenerator[Batch, None]:
@@ -245,18 +248,23 @@ class ChangeStream:
         return self._average_bytes.get(event.namespace, FIRST_DOCUMENT_BYTES)
 
     async def _updates_of(self, segment: Segment) -> list[wire.StreamUpdatesResponse]:
-        """An answer a namespace; only the last one's position is after the segment."""
+        """An answer a namespace that has any; only the last one's position is after the segment.
+
+        Where all documents are gone again there is none: one without updates would say that nothing more is there.
+        """
         if not segment.events:
             return []
+        self._events += len(segment.events)
         by_namespace: dict[str, list[Event]] = {}
         for event in self._newest(segment.events):
             by_namespace.setdefault(event.namespace, []).append(event)
-        made = [(name, await self._updates(name, found)) for name, found in by_namespace.items()]
-        answers = [self._answer(name, updates) for name, updates in made[:-1]]
+        every = [(name, await self._updates(name, changed)) for name, changed in by_namespace.items()]
+        made = [(name, updates) for name, updates in every if updates]
+        # each counts for its own, and the last one for those that are left out, too
+        answers = [self._answer(name, updates, events=len(updates)) for name, updates in made[:-1]]
         last = segment.events[-1]
         self._position = self._position.after(last.token)
-        name, updates = made[-1]
-        return [*answers, self._answer(name, updates, last.time)]
+        return [*answers, *(self._answer(name, updates, last.time, self._events) for name, updates in made[-1:])]
 
     def _newest(self, segment: Iterable[Event]) -> list[Event]:
         """The last event of each document: with whole documents, it is all that counts."""
@@ -311,9 +319,11 @@ class ChangeStream:
         self._average_bytes[namespace] = max(average, (self._average_bytes.get(namespace, average) + average) / 2)
 
     def _answer(
-        self, namespace: str = "", updates: Sequence[wire.Update] = (), time: Timestamp | None = None
+        self, namespace: str = "", updates: Sequence[wire.Update] = (), time: Timestamp | None = None, events: int = 0
     ) -> wire.StreamUpdatesResponse:
+        self._events -= events
         return wire.StreamUpdatesResponse(
+            events=events,
             namespace=namespace,
             updates=updates,
             next_cursor=self._position.encode(),

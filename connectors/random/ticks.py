@@ -56,12 +56,13 @@ class Ticks:
             await self._pause(lanes)
 
     async def counts(self, lanes: list[Lane]) -> AsyncIterator[wire.StreamLSNResponse]:
-        """The number of updates since the beginning, after each tick, for ever."""
+        """The number of updates from there on, after each tick, for ever."""
+        start = sum(lane.before + lane.sent for lane in lanes)
         while True:
             for index in self._due(lanes):
                 lanes[index] = self._next_tick(lanes[index])
             total = sum(lane.before + lane.sent for lane in lanes)
-            yield wire.StreamLSNResponse(lsn=total, next_cursor=cursors.write_lanes(self._digest, lanes))
+            yield wire.StreamLSNResponse(lsn=total - start, next_cursor=cursors.write_lanes(self._digest, lanes))
             await self._pause(lanes)
 
     def _due(self, lanes: list[Lane]) -> list[int]:

@@ -25,7 +25,7 @@ def plan(ctx: click.Context, words: tuple[str, ...]) -> int:
     source, destination, values = take_both(ctx.parent, words, ctx.parent.obj or {})
     from dsync.cli.runner import configure_logging
     from dsync.preview import plan as preview
-    from dsync.progress.text import number, size
+    from dsync.progress.text import duration, number, size
 
     configure_logging(values)
     found = asyncio.run(preview(source, destination, to_settings(values)))
@@ -34,6 +34,8 @@ def plan(ctx: click.Context, words: tuple[str, ...]) -> int:
         amount = documents if each.bytes is None else f"{documents}, about {size(each.bytes)}"
         click.echo(f"{each.source} -> {each.destination}: {number(each.partitions, 'partition')}, {amount}")
     click.echo(f"{number(len(found.namespaces), 'namespace')} as {found.data_type}")
+    if found.kept_seconds:
+        click.echo(f"changes are kept for about {duration(found.kept_seconds)} at the source")
     for warning in found.warnings:
         click.echo(f"note: {warning}")
     return 0

@@ -65,7 +65,12 @@ async def make_plan(
         refuse_merging(planned)
     streams = [partition for answer in answers for partition in answer.updates_partitions]
     positions = [
-        Position(number=number, partition=partition, cursor=partition.cursor)
+        Position(
+            number=number,
+            partition=partition,
+            cursor=partition.cursor,
+            time=partition.time if partition.HasField("time") else None,
+        )
         for number, partition in enumerate(streams)
     ]
     return Plan(planned, positions, [warning for answer in answers for warning in answer.warnings])

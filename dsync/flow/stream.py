@@ -10,12 +10,12 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from google.protobuf.timestamp_pb2 import Timestamp
-
 from dsync import wire
 from dsync.cancel import cancel
 from dsync.connector import Connector
-from dsync.errors import DsyncError, LimitError, TransientError, decisive
+from dsync.errors import ConflictError, DsyncError, LimitError, TransientError, decisive
+from dsync.flow.expiry import Expiry
+from dsync.flow.lag import Lag, seconds, source_time
 from dsync.flow.updates import drops, requests, runs
 from dsync.progress import StreamProgress, Tracker
 from dsync.state import State
@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 
 # Of one stream, read and not yet durable; a batch holds no more either.
 AHEAD_UPDATES, AHEAD_BYTES = 10_000, 16 << 20
+# What may wait for a later change that sets a unique value free, before it is taken for a conflict that stays.
+CONFLICT_UPDATES, CONFLICT_BYTES = 100_000, 32 << 20
 # Seconds to wait before a stream that ended or failed is opened again: random up to a bound that doubles.
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 16.0
 
@@ -39,6 +41,8 @@ class StreamSettings:
     save_every: float = 1.0
     # Documents that a run may delete; None: any number.
     max_delete: int | None = None
+    # The source offers StreamLSN.
+    counts: bool = False
 
 
 class Ahead:
@@ -90,6 +94,7 @@ class Follower:
         self.progress = progress
         self.allow_deletes = allow_deletes
         self._ahead = Ahead()
+        self._read_events = 0
         self._read_to = position.cursor or position.partition.cursor
 
     async def run(self) -> None:
@@ -126,36 +131,57 @@ class Follower:
             partition_value=partition.partition_value,
         )
         async for answer in self.source.StreamUpdates(request):
+            self._read_events += events(answer)
+            self.progress.know_of(self._read_events)
             await self._ahead.put(answer)
             self._read_to = answer.next_cursor
 
     async def _write(self) -> None:
         while True:
-            answers = await self._ahead.take()
-            self._advance(answers, await self._apply(answers))
+            self._advance(*await self._apply(await self._ahead.take()))
 
-    async def _apply(self, answers: Sequence[wire.StreamUpdatesResponse]) -> int:
-        """Answers how many updates were set aside."""
-        return sum([await self._apply_run(run) for run in runs(answers)])
+    async def _apply(self, answers: list[wire.StreamUpdatesResponse]) -> tuple[list[wire.StreamUpdatesResponse], int]:
+        """Applies the answers, and with them later ones as long as unique values are taken that those may set free.
 
-    async def _apply_run(self, answers: Sequence[wire.StreamUpdatesResponse]) -> int:
+        A document is sent as it is when it is looked up, so it may have a value whose former owner changes only later in the
+        stream. Written again as one batch, the newest of each id wins, as ever. Answers what was applied, and how many updates were
+        set aside.
+        """
+        new, again = answers, False
+        while True:
+            await self._count_deletes(new)
+            last_try = again and not _may_wait(answers)
+            try:
+                return answers, sum([await self._apply_run(run, again, last_try) for run in runs(answers)])
+            except ConflictError as error:
+                if last_try:
+                    raise
+                logger.info("%s; it waits for the changes that follow", error.message)
+            # written together, they can make room for each other
+            new = await self._ahead.take() if again and _may_wait(answers) else []
+            answers, again = [*answers, *new], True
+
+    async def _apply_run(self, answers: Sequence[wire.StreamUpdatesResponse], together: bool, last_try: bool) -> int:
         """Writes side by side; answers how many updates were set aside."""
         by_namespace: dict[str, list[wire.Update]] = {}
         for answer in answers:
             if answer.updates:
                 by_namespace.setdefault(self.rename(answer.namespace), []).extend(answer.updates)
-        every = (update for updates in by_namespace.values() for update in updates)
-        self.allow_deletes(sum(update.type == wire.DELETE for update in every) + await self._dropped(answers))
         writes = [
             self.sink.WriteUpdates(request)
             for name, updates in by_namespace.items()
-            for request in requests(name, self.settings.type, updates)
+            for request in requests(name, self.settings.type, updates, together=together, last_try=last_try)
         ]
         results = await asyncio.gather(*writes, return_exceptions=True)
         errors = [result for result in results if isinstance(result, BaseException)]
         if errors:
-            raise next((error for error in errors if not isinstance(error, DsyncError)), errors[0])
+            raise min(errors, key=_weight)
         return sum(result.set_aside for result in results if isinstance(result, wire.WriteUpdatesResponse))
+
+    async def _count_deletes(self, answers: Sequence[wire.StreamUpdatesResponse]) -> None:
+        for run in runs(answers):
+            deletes = sum(update.type == wire.DELETE for answer in run for update in answer.updates)
+            self.allow_deletes(deletes + await self._dropped(run))
 
     async def _dropped(self, answers: Sequence[wire.StreamUpdatesResponse]) -> int:
         """How many documents the drops among the answers remove, as far as that is counted at all."""
@@ -180,7 +206,29 @@ class Follower:
             if answer.HasField("time"):
                 position.time.CopyFrom(answer.time)
         self.position = position
-        self.progress.applied(applied, set_aside, _seconds(position.time), idle=not last.updates)
+        self.progress.applied(applied, set_aside, sum(map(events, answers)))
+        self.progress.came_to(seconds(position.time), idle=is_idle(last), timed=last.HasField("time"))
+
+
+def is_idle(answer: wire.StreamUpdatesResponse) -> bool:
+    """Whether an answer says that there was nothing more."""
+    return not answer.updates and not answer.namespace
+
+
+def events(answer: wire.StreamUpdatesResponse) -> int:
+    """How many changes of the source an answer stands for."""
+    return answer.events or len(answer.updates)
+
+
+def _may_wait(answers: Sequence[wire.StreamUpdatesResponse]) -> bool:
+    """Whether a conflict may be over with what follows: not where nothing follows, nor for ever."""
+    updates, size = sum(len(answer.updates) for answer in answers), sum(answer.ByteSize() for answer in answers)
+    return not is_idle(answers[-1]) and updates < CONFLICT_UPDATES and size < CONFLICT_BYTES
+
+
+def _weight(error: BaseException) -> int:
+    """Of several errors the lightest is raised: a conflict, which may pass, last."""
+    return isinstance(error, DsyncError) + isinstance(error, ConflictError)
 
 
 class Stream:
@@ -203,11 +251,15 @@ class Stream:
         self.tracker = tracker
         self._source = source
         self._deleted = 0
+        self._expiry = Expiry(source, self._places, tracker)
         tracker.follow(len(positions))
         self.followers = [
             Follower(source, sink, settings, position, rename, progress, self._allow_deletes)
             for position, progress in zip(positions, tracker.streams, strict=True)
         ]
+        self._lag = Lag(source, self.followers, tracker, counts=settings.counts)
+        for position, progress in zip(positions, tracker.streams, strict=True):
+            progress.time = seconds(position.time)
         self._saved = {position.number: position.cursor for position in positions}
 
     def _allow_deletes(self, count: int) -> None:
@@ -224,35 +276,31 @@ class Stream:
 
         Positions are saved in every case, and are never ahead of what is durable. Raises the failure that decides.
         """
-        target = await self._now() if until_caught_up else None
+        target = await source_time(self._source) if until_caught_up else None
         tasks = [asyncio.create_task(follower.run()) for follower in self.followers]
+        watches = [asyncio.create_task(watch) for watch in (self._lag.watch(), self._expiry.watch())]
         stopped = asyncio.create_task(stop.wait())
         try:
-            while not stop.is_set() and not (target is not None and self._caught_up(target)):
+            while not stop.is_set() and not (target is not None and self._reached(target)):
                 pause = min(self.settings.save_every, 0.05) if target is not None else self.settings.save_every
-                done, _ = await asyncio.wait([*tasks, stopped], timeout=pause, return_when=asyncio.FIRST_COMPLETED)
+                # the watch for expiry ends by itself where there is nothing to watch
+                failed = [watch for watch in watches if watch.done() and watch.exception()]
+                pending = [*tasks, stopped, *(watch for watch in watches if not watch.done())]
+                done, _ = await asyncio.wait(pending, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
                 await self._save()
-                if done - {stopped}:
+                if failed or done & {*tasks}:
                     break
         finally:
-            await cancel([*tasks, stopped])
-            results = await asyncio.gather(*tasks, return_exceptions=True)
+            await cancel([*tasks, *watches, stopped])
+            results = await asyncio.gather(*tasks, *watches, return_exceptions=True)
             await self._save()
-        failures = [r for r in results if isinstance(r, Exception)]
-        if failures:
-            raise (
-                decisive([r for r in failures if isinstance(r, DsyncError)])
-                if all(isinstance(r, DsyncError) for r in failures)
-                else failures[0]
-            )
+        raise_first([r for r in results if isinstance(r, Exception)])
 
-    async def _now(self) -> float:
-        info = await self._source.GetInfo(wire.GetInfoRequest())
-        return _seconds(info.now) if info.HasField("now") else time.time()
+    def _reached(self, target: float) -> bool:
+        return all(progress.reached(target) for progress in self.tracker.streams)
 
-    def _caught_up(self, target: float) -> bool:
-        # an idle answer of this run is younger than the target: nothing more was there
-        return all(progress.time >= target or progress.idle for progress in self.tracker.streams)
+    def _places(self) -> list[float]:
+        return [seconds(follower.position.time) for follower in self.followers]
 
     async def _save(self) -> None:
         moved = [f.position for f in self.followers if self._saved[f.position.number] != f.position.cursor]
@@ -261,5 +309,10 @@ class Stream:
             self._saved.update({position.number: position.cursor for position in moved})
 
 
-def _seconds(moment: Timestamp) -> float:
-    return moment.seconds + moment.nanos / 1e9
+def raise_first(failures: list[Exception]) -> None:
+    """Raises the failure that decides, if there is any; a defect before everything else."""
+    for failure in failures:
+        if not isinstance(failure, DsyncError):
+            raise failure
+    if failures:
+        raise decisive([failure for failure in failures if isinstance(failure, DsyncError)])

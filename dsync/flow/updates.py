@@ -44,11 +44,19 @@ def compact(updates: Iterable[wire.Update]) -> list[list[wire.Update]]:
     return list(by_id.values())
 
 
-def requests(namespace: str, data_type: wire.Type, updates: Sequence[wire.Update]) -> list[wire.WriteUpdatesRequest]:
-    """Requests that may be written side by side: no id is in two of them."""
+def requests(
+    namespace: str,
+    data_type: wire.Type,
+    updates: Sequence[wire.Update],
+    *,
+    together: bool = False,
+    last_try: bool = False,
+) -> list[wire.WriteUpdatesRequest]:
+    """Requests that may be written side by side: no id is in two of them. `together`: a single one."""
+    most = len(updates) if together else REQUEST_UPDATES
     made: list[wire.WriteUpdatesRequest] = []
     for group in compact(updates):
-        if not made or len(made[-1].updates) + len(group) > REQUEST_UPDATES:
-            made.append(wire.WriteUpdatesRequest(namespace=namespace, type=data_type))
+        if not made or len(made[-1].updates) + len(group) > most:
+            made.append(wire.WriteUpdatesRequest(namespace=namespace, type=data_type, last_try=last_try))
         made[-1].updates.extend(group)
     return made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -19,6 +20,11 @@ from dsync.progress.events import (
 )
 from dsync.state import Progress
 from dsync.wire.gen.dsync.v1.flow_pb2 import Checkpoint
+
+logger = logging.getLogger(__name__)
+
+# Seconds after which a reading of the source's clock says nothing any more.
+CLOCK_SECONDS = 10.0
 
 
 @dataclass(slots=True)
@@ -45,21 +51,38 @@ class StreamProgress:
 
     updates: int = 0
     set_aside: int = 0
-    # When the last durable update happened at the source, in seconds since the epoch; 0 before the first.
+    # When the last durable update happened at the source, in seconds since the epoch; 0 where that is not known yet.
     time: float = 0.0
     # The last answer brought a position and no update: nothing more was there.
     idle: bool = False
+    # That answer said up to when, so that `time` tells.
+    timed: bool = False
+    # Changes at the source since this run began: those that are durable, and those that are known of.
+    events: int = 0
+    seen: int = 0
     # Called after each change.
     changed: Callable[[], None] | None = None
 
-    def applied(self, updates: int, set_aside: int, moment: float, *, idle: bool) -> None:
+    def applied(self, updates: int, set_aside: int, events: int) -> None:
         """Counts what has become durable."""
         self.updates += updates
         self.set_aside += set_aside
+        self.events += events
+
+    def came_to(self, moment: float, *, idle: bool, timed: bool) -> None:
+        """Everything up to a moment of the source is durable."""
         self.time = max(self.time, moment)
-        self.idle = idle
+        self.idle, self.timed = idle, timed
         if self.changed:
             self.changed()
+
+    def know_of(self, events: int) -> None:
+        """There are so many changes at the source, at the least."""
+        self.seen = max(self.seen, events)
+
+    def reached(self, moment: float) -> bool:
+        """Whether everything up to a moment of the source's clock, read since this run began, is durable."""
+        return self.time >= moment or (self.idle and not self.timed and self.seen <= self.events)
 
 
 @dataclass(slots=True)
@@ -69,10 +92,18 @@ class Tracker:
     namespaces: dict[str, NamespaceProgress] = field(default_factory=dict)
     streams: list[StreamProgress] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    # The source's clock as it was read last, in seconds since the epoch, and when; 0 where it was not read yet.
+    source_time: float = 0.0
+    source_time_read: float = 0.0
+    # For how long the source keeps changes, as it was when the run began; 0 where that is not known.
+    kept_seconds: float = 0.0
+    # What the streams have not caught up with besides changes, a sentence each; nothing can be cut over before.
+    unsettled: list[str] = field(default_factory=list)
     # What this run itself has copied; the rest was there before it.
     run_documents: int = 0
     run_bytes: int = 0
     stage: str = "planning"
+    _subjects: set[str] = field(default_factory=set)
     started: float = field(default_factory=time.monotonic)
     ended: float | None = None
     listener: Listener | None = None
@@ -92,7 +123,7 @@ class Tracker:
 
     def _tell_applied(self) -> None:
         if self.listener:
-            self.listener(Applied(self.updates, self.lag_seconds))
+            self.listener(Applied(self.updates, self.lag_seconds, self.lag_events, self.safe_to_cut_over))
 
     def plan(self, partitions: Iterable[Progress]) -> None:
         """Takes over the plan with what earlier runs did."""
@@ -143,6 +174,13 @@ class Tracker:
             self.warnings.append(text)
             self._tell(Warned(text))
 
+    def warn_once(self, subject: str, text: str) -> None:
+        """Logs a warning that cannot wait for the summary, and keeps it; of one subject only the first."""
+        if subject not in self._subjects:
+            self._subjects.add(subject)
+            logger.warning("%s", text)
+            self.warn(text)
+
     @property
     def seconds(self) -> float:
         """How long the run takes or took."""
@@ -168,11 +206,41 @@ class Tracker:
         """Updates that this run has applied."""
         return sum(stream.updates for stream in self.streams)
 
+    def remaining_seconds(self) -> float | None:
+        """When the copy will end at its present rate; None before there is one, and where the whole is not known."""
+        whole = sum(at.estimated for at in self.namespaces.values())
+        if not (self.run_documents and all(at.estimated for at in self.namespaces.values())):
+            return None
+        return max(0, whole - self.documents) * self.seconds / self.run_documents
+
+    def read_source_time(self, moment: float) -> None:
+        """Takes over the source's clock, just read."""
+        self.source_time, self.source_time_read = moment, time.monotonic()
+
     @property
     def lag_seconds(self) -> float | None:
-        """How far the least durable position is behind; 0 where nothing more was there. None before it is known."""
-        behind = [0.0 if s.idle else time.time() - s.time for s in self.streams if s.idle or s.time]
-        return max(0.0, *behind) if self.streams and len(behind) == len(self.streams) else None
+        """How far the least durable position is behind the source, by the source's clock. None where that is not known.
+
+        A source that does not answer any more is not known.
+        """
+        if not self.streams or time.monotonic() - self.source_time_read > CLOCK_SECONDS:
+            return None
+        if any(not (stream.time or stream.idle) for stream in self.streams):
+            return None
+        return max(0.0 if s.reached(self.source_time) else self.source_time - s.time for s in self.streams)
+
+    @property
+    def lag_events(self) -> int:
+        """How many changes are known to be at the source and not durable here; all streams together."""
+        return sum(max(0, stream.seen - stream.events) for stream in self.streams)
+
+    @property
+    def safe_to_cut_over(self) -> bool:
+        """Whether everything that the source held when its clock was read last is durable at the destination.
+
+        With writes to the source stopped before, the destination can take its place. False where it is not known.
+        """
+        return self.stage in ("following", "done") and self.lag_seconds == 0 and not self.unsettled
 
     @property
     def partitions(self) -> tuple[int, int]:
@@ -190,6 +258,9 @@ class Tracker:
             run_bytes=self.run_bytes,
             updates=self.updates,
             set_aside=self.set_aside,
+            lag_seconds=self.lag_seconds,
+            lag_events=self.lag_events,
+            safe_to_cut_over=self.safe_to_cut_over,
             partitions=self.partitions,
             seconds=self.seconds,
             namespaces={

@@ -43,8 +43,12 @@ class Applied:
 
     # In this run.
     updates: int
-    # How far the least durable position is behind; None before it is known.
+    # How far the least durable position is behind the source, by the source's clock; None where that is not known.
     lag_seconds: float | None
+    # Changes that are known to be at the source and are not durable yet.
+    lag_events: int = 0
+    # Everything that the source held when its clock was read last is durable.
+    safe_to_cut_over: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +91,10 @@ class Result:
     # Applied by this run.
     updates: int
     set_aside: int
+    # As in Applied, when the run ended.
+    lag_seconds: float | None
+    lag_events: int
+    safe_to_cut_over: bool
     # (done, all).
     partitions: tuple[int, int]
     seconds: float

@@ -61,10 +61,28 @@ def total_line(tracker: Tracker) -> str:
 
 
 def stream_line(tracker: Tracker) -> str:
-    """The change streams: how much was applied, and how far behind the least durable of them is."""
-    lag = tracker.lag_seconds
-    behind = "" if lag is None else f", {lag:.1f} s behind" if lag >= 1 else ", up to date"
-    return f"{number(tracker.updates, 'update')} applied{behind}"
+    """The change streams: how much was applied, how far behind the least durable of them is, whether all is over there."""
+    return f"{number(tracker.updates, 'update')} applied{lag(tracker)}"
+
+
+def lag(tracker: Tracker) -> str:
+    """How far the streams are behind, to be put behind something else; empty where it is not known."""
+    seconds = tracker.lag_seconds
+    if tracker.safe_to_cut_over:
+        return ", up to date, safe to cut over"
+    waiting = f", {tracker.lag_events:,} waiting" if tracker.lag_events else ""
+    behind = "" if seconds is None else f", {duration(seconds)} behind" if seconds else ", up to date"
+    unsettled = f", not safe to cut over: {tracker.unsettled[0]}" if tracker.unsettled else ""
+    return f"{waiting}{behind}{unsettled}"
+
+
+def duration(seconds: float) -> str:
+    """A time in a unit that reads well: 0.4 s, 12 min, 3.1 h."""
+    if seconds < 60:
+        return f"{max(seconds, 0.1):.1f} s"
+    if seconds < 3600:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.1f} days"
 
 
 def progress_line(tracker: Tracker) -> str:

@@ -198,10 +198,12 @@ class MemoryConnector(Connector):
     async def StreamLSN(self, request: wire.StreamLSNRequest) -> AsyncIterator[wire.StreamLSNResponse]:
         """Counts the log's entries."""
         self._need(self.shape.source and self.shape.updates, "StreamLSN")
-        self._refuse_lost(self._log_index(request.cursor))
+        start = self._log_index(request.cursor)
+        self._refuse_lost(start)
         while True:
             at = len(self.store.log)
-            yield wire.StreamLSNResponse(lsn=at, next_cursor=self._position(at))
+            found = sum(_covers(request.namespaces, change.namespace) for change in self.store.log[start:at])
+            yield wire.StreamLSNResponse(lsn=found, next_cursor=self._position(at))
             await self.store.wait_for_change(IDLE_SECONDS)
 
     def _need(self, offered: bool, method: str) -> None:

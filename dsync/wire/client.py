@@ -99,6 +99,14 @@ class GrpcConnector(GrpcPeer, Connector):
             answer.data.extend((await self.GetByIds(one)).data)
         return answer
 
+    async def ReadDefinitions(self, request: wire.ReadDefinitionsRequest) -> wire.ReadDefinitionsResponse:
+        """See Connector."""
+        return await self._call("ReadDefinitions", request, wire.ReadDefinitionsResponse)
+
+    async def WriteDefinition(self, request: wire.WriteDefinitionRequest) -> wire.WriteDefinitionResponse:
+        """See Connector; an index takes its time, so there is no deadline."""
+        return await self._call("WriteDefinition", request, wire.WriteDefinitionResponse, deadline=False)
+
     def StreamUpdates(self, request: wire.StreamUpdatesRequest) -> AsyncIterator[wire.StreamUpdatesResponse]:
         """See Connector; the partition's header goes along as metadata."""
         routing = header(request.partition_header, request.partition_value)

@@ -70,3 +70,11 @@ class Delegate(Connector):
     def StreamLSN(self, request: wire.StreamLSNRequest) -> AsyncIterator[wire.StreamLSNResponse]:
         """See Connector."""
         return self.inner.StreamLSN(request)
+
+    async def ReadDefinitions(self, request: wire.ReadDefinitionsRequest) -> wire.ReadDefinitionsResponse:
+        """See Connector."""
+        return await self._call(self.inner.ReadDefinitions, request)
+
+    async def WriteDefinition(self, request: wire.WriteDefinitionRequest) -> wire.WriteDefinitionResponse:
+        """See Connector."""
+        return await self._call(self.inner.WriteDefinition, request)

@@ -11,7 +11,7 @@ from typing import TypeVar
 from dsync import codec, wire
 from dsync.codec import raw
 from dsync.connector import Connector
-from dsync.errors import DataError, UsageError
+from dsync.errors import ConflictError, DataError, UsageError
 from dsync.wrap.delegate import Delegate
 
 Item = TypeVar("Item", bytes, wire.Update)
@@ -87,10 +87,15 @@ class SetAside(Delegate):
         return wire.WriteDataResponse(set_aside=len(refused))
 
     async def WriteUpdates(self, request: wire.WriteUpdatesRequest) -> wire.WriteUpdatesResponse:
-        """See Connector; of updates of one id, those after a refused one are tried all the same."""
+        """See Connector; of updates of one id, those after a refused one are tried all the same.
+
+        Raises ConflictError as long as later updates may make good what is refused now.
+        """
         try:
             return await super().WriteUpdates(request)
         except DataError as error:
+            if isinstance(error, ConflictError) and not request.last_try:
+                raise
             refusal = error
 
         async def write(updates: Sequence[wire.Update]) -> None:

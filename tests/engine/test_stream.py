@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,14 @@ import pytest
 
 from dsync import namespaces, wire
 from dsync.codec import raw
-from dsync.errors import GapError, LimitError, TransientError, UsageError
+from dsync.errors import ConflictError, GapError, LimitError, SetAsideError, TransientError, UsageError
 from dsync.flow.updates import compact, requests
 from dsync.progress import Tracker
 from dsync.run import migrate
 from dsync.settings import Settings
 from dsync.testing.faults import Faulty, fail, lose_answer
 from dsync.testing.store import MemoryStore
+from dsync.wrap.delegate import Delegate
 from tests.engine.driving import connector, contents, documents, settings, store_with
 
 LOST = TransientError("the connection is gone")
@@ -154,6 +155,109 @@ async def test_more_deletes_than_allowed_stop_before_they_are_applied(tmp_path: 
         await migrate(connector(source), connector(target), following(state, max_delete=5))
     assert len(target.documents("a")) >= 45
     await migrate(connector(source), connector(target), following(state, max_delete=20))
+    assert contents(target, "a") == contents(source, "a")
+
+
+class Unique(Delegate):
+    """A sink in which no two documents may have the same `version`; all but the offending ones are written."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        super().__init__(connector(store))
+        self.store = store
+        self.refusals = 0
+
+    async def WriteUpdates(self, request: wire.WriteUpdatesRequest) -> wire.WriteUpdatesResponse:
+        after = {raw.id_of(each): bson.decode(each).get("version") for each in self.store.documents("a")}
+        after |= {raw.id_of(update.data): bson.decode(update.data).get("version") for update in request.updates}
+        if len(set(after.values())) < len(after):
+            self.refusals += 1
+            raise ConflictError("somebody has that version")
+        return await super().WriteUpdates(request)
+
+
+def versions(*pairs: tuple[int, int]) -> list[bytes]:
+    return [bson.encode({"_id": number, "version": version}) for number, version in pairs]
+
+
+async def test_a_unique_value_that_a_later_change_sets_free_is_waited_for(tmp_path: Path) -> None:
+    source, target = store_with(a=versions((1, 1), (2, 2))), MemoryStore("target")
+    state = tmp_path / "state.db"
+    await migrate(connector(source), connector(target), following(state))
+
+    class Ahead(Delegate):
+        """Tells of the second document as it is after the change that comes after it, and slowly."""
+
+        async def StreamUpdates(self, request: wire.StreamUpdatesRequest) -> AsyncIterator[wire.StreamUpdatesResponse]:
+            async for answer in self.inner.StreamUpdates(request):
+                yield answer
+                if answer.updates:
+                    await until(lambda: bool(sink.refusals))
+
+    for document in versions((2, 1), (1, 3)):
+        source.put("a", document)
+    sink = Unique(target)
+    tracker = await migrate(Ahead(connector(source)), sink, following(state))
+    assert sink.refusals
+    assert contents(target, "a") == contents(source, "a")
+    assert (tracker.lag_events, tracker.updates) == (0, 2)
+    assert (await migrate(connector(source), connector(target), following(state))).updates == 0
+
+
+async def test_a_unique_value_that_nothing_sets_free_stops_the_run_or_goes_into_the_dead_letters(
+    tmp_path: Path,
+) -> None:
+    source, target = store_with(a=versions((1, 1), (2, 2))), MemoryStore("target")
+    state, letters = tmp_path / "state.db", tmp_path / "letters"
+    await migrate(connector(source), connector(target), following(state))
+    for document in versions((2, 1), (5, 5)):
+        source.put("a", document)
+    with pytest.raises(ConflictError):
+        await migrate(connector(source), Unique(target), following(state))
+    with pytest.raises(SetAsideError):
+        await migrate(connector(source), Unique(target), following(state, dead_letters=str(letters)))
+    assert contents(target, "a") == sorted(versions((1, 1), (2, 2), (5, 5)))
+    assert len(letters.read_text().splitlines()) == 1
+
+
+async def test_deletes_that_are_applied_again_with_a_conflict_count_once(tmp_path: Path) -> None:
+    source, target = store_with(a=versions((1, 1), (2, 2), (3, 3))), MemoryStore("target")
+    state = tmp_path / "state.db"
+    await migrate(connector(source), connector(target), following(state))
+
+    class Refusing(Delegate):
+        """Refuses the first two times."""
+
+        refusals = 0
+
+        async def WriteUpdates(self, request: wire.WriteUpdatesRequest) -> wire.WriteUpdatesResponse:
+            self.refusals += 1
+            if self.refusals < 3:
+                raise ConflictError("taken")
+            return await super().WriteUpdates(request)
+
+    source.delete("a", versions((3, 3))[0])
+    await migrate(connector(source), Refusing(connector(target)), following(state, max_delete=1))
+    assert contents(target, "a") == contents(source, "a")
+
+
+async def test_an_answer_that_stands_for_nothing_is_not_the_end_of_the_stream() -> None:
+    source, target = store_with(a=documents(3)), MemoryStore("target")
+
+    class Gone(Delegate):
+        """Changes whose documents are gone come as answers without updates, which say of which namespace they are."""
+
+        async def StreamUpdates(self, request: wire.StreamUpdatesRequest) -> AsyncIterator[wire.StreamUpdatesResponse]:
+            yield wire.StreamUpdatesResponse(namespace="a", next_cursor=request.cursor)
+            await asyncio.sleep(0.3)
+            async for answer in self.inner.StreamUpdates(request):
+                yield answer
+
+    class Late(Delegate):
+        async def FinishNamespace(self, request: wire.FinishNamespaceRequest) -> wire.FinishNamespaceResponse:
+            source.put("a", bson.encode({"_id": 1, "late": True}))
+            return await super().FinishNamespace(request)
+
+    await migrate(Gone(connector(source)), Late(connector(target)), following(None))
     assert contents(target, "a") == contents(source, "a")
 
 

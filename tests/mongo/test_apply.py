@@ -12,7 +12,7 @@ from bson.timestamp import Timestamp
 
 from dsync import wire
 from dsync.codec import raw
-from dsync.errors import DataError, GapError, TransientError
+from dsync.errors import ConflictError, DataError, GapError, TransientError
 from tests.mongo.conftest import Connect
 from tests.mongo.driving import Mongo, fail, stored
 from tests.mongo.test_read import EVERY_TYPE
@@ -138,6 +138,27 @@ async def test_a_unique_value_may_move_between_documents(connect: Connect, mongo
     sink = await connect()
     await apply(sink, put(4, u="a"), delete(1), put(2, u="c"), put(3, u="d"))
     assert {each["_id"]: each["u"] for each in mongo[database].a.find()} == {4: "a", 2: "c", 3: "d"}
+
+
+async def test_documents_may_take_each_others_unique_values(connect: Connect, mongo: Mongo, database: str) -> None:
+    mongo[database].a.create_index("u", unique=True)
+    mongo[database].a.insert_many([{"_id": number, "u": number} for number in range(9)])
+    sink = await connect()
+    # two circles, a chain that ends at a free value, and one that stays as it is
+    wanted = {0: 1, 1: 0, 2: 3, 3: 4, 4: 2, 5: 6, 6: 7, 7: 99, 8: 8}
+    await apply(sink, *(put(number, u=value) for number, value in wanted.items()))
+    assert {each["_id"]: each["u"] for each in mongo[database].a.find()} == wanted
+
+
+async def test_a_circle_is_left_as_it_is_where_somebody_else_has_the_value(
+    connect: Connect, mongo: Mongo, database: str
+) -> None:
+    mongo[database].a.create_index("u", unique=True)
+    mongo[database].a.insert_many([{"_id": number, "u": number} for number in range(3)])
+    sink = await connect()
+    with pytest.raises(ConflictError, match="int32 0"):
+        await apply(sink, put(0, u=1))
+    assert {each["_id"]: each["u"] for each in mongo[database].a.find()} == {0: 0, 1: 1, 2: 2}
 
 
 async def test_a_unique_value_that_is_taken_stops_with_the_id(connect: Connect, mongo: Mongo, database: str) -> None:

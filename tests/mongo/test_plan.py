@@ -10,7 +10,7 @@ from bson.max_key import MaxKey
 from dsync import wire
 from dsync.errors import CursorError, NotFoundError, UsageError
 from tests.mongo.conftest import Connect
-from tests.mongo.driving import Mongo, pages, plan, read
+from tests.mongo.driving import Mongo, fail, pages, plan, read
 
 
 def planned(response: wire.GeneratePlanResponse) -> list[str]:
@@ -194,6 +194,29 @@ async def test_metadata_counts_exactly_and_identifies_the_collection(
     anew = await source.GetNamespaceMetadata(wire.GetNamespaceMetadataRequest(namespace="a"))
     assert anew.count == 1
     assert anew.identity not in {"", first.identity}
+
+
+async def test_it_says_how_long_changes_are_kept_where_that_is_asked_and_may_be_seen(
+    connect: Connect, mongo: Mongo, database: str
+) -> None:
+    source = await connect()
+    assert not (await source.GetInfo(wire.GetInfoRequest())).HasField("history_start")
+    info = await source.GetInfo(wire.GetInfoRequest(history=True))
+    first = mongo.local["oplog.rs"].find_one(sort=[("$natural", 1)])
+    assert first is not None and info.history_start.seconds == first["ts"].time
+    assert info.history_seconds >= info.now.seconds - info.history_start.seconds
+    fail(mongo, database, ["find", "collStats"], errorCode=13)
+    assert not (await source.GetInfo(wire.GetInfoRequest(history=True))).HasField("history_start")
+
+
+async def test_positions_tell_their_time(connect: Connect, mongo: Mongo, database: str) -> None:
+    source = await connect(per_namespace_streams=True)
+    mongo[database].a.insert_one({"_id": 1})
+    before = (await source.GetInfo(wire.GetInfoRequest())).now
+    plan = await source.GeneratePlan(wire.GeneratePlanRequest(updates=True))
+    after = (await source.GetInfo(wire.GetInfoRequest())).now
+    (partition,) = plan.updates_partitions
+    assert before.ToNanoseconds() <= partition.time.ToNanoseconds() <= after.ToNanoseconds()
 
 
 async def test_a_bare_name_without_a_database_is_a_usage_error_that_shows_the_uri(connect: Connect) -> None:

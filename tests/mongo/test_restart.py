@@ -11,8 +11,11 @@ import bson
 import pytest
 
 from connectors.mongo.connector import MongoConnector
-from dsync import wire
+from dsync import namespaces, wire
+from dsync.endpoint import Endpoint
 from dsync.errors import GapError, TransientError
+from dsync.run import migrate
+from dsync.settings import Settings
 from tests.kit.mongod import Mongod
 from tests.kit.process import MissingServerError, in_ci
 from tests.mongo.driving import Mongo, pages, plan, read, stored, uri_of, write
@@ -45,6 +48,21 @@ async def test_a_position_that_the_oplog_has_forgotten_is_a_gap(server: Mongod) 
             assert isinstance(found, GapError)
             assert "--restart" in str(found)
             assert isinstance(await gap(source, idle), GapError)
+
+
+async def test_a_copy_that_outlasts_the_oplog_ends_as_soon_as_it_cannot_be_made_whole(server: Mongod) -> None:
+    ends = Endpoint(server.uri, {"max_page_size": 10}), Endpoint(server.uri)
+    with Mongo(server.uri) as mongo:
+        mongo.shop.a.insert_many([{"_id": number} for number in range(4000)])
+        # without the watch, a quarter of an hour
+        slow = Settings(metadata="memory:", mode="Full", selection=namespaces.parse(["shop:copy"]), write_rate_limit=5)
+        run = asyncio.create_task(migrate(*ends, slow))
+        while not run.done():
+            mongo.other.noise.insert_many([{"s": "x" * 900_000} for _ in range(12)])
+            await asyncio.sleep(0.5)
+        with pytest.raises(GapError, match="no longer keeps the changes"):
+            await run
+        assert 0 < mongo.copy.a.count_documents({}) < 4000
 
 
 async def gap(source: MongoConnector, cursor: bytes) -> GapError | None:

@@ -263,6 +263,21 @@ async def test_an_event_that_the_server_cannot_send_whole_does_not_stop_the_stre
     assert len(found[0][3]["s"]) == 15_400_000
 
 
+async def test_only_an_idle_stream_answers_without_updates_and_every_change_is_counted(
+    connect: Connect, mongo: Mongo, database: str
+) -> None:
+    source = await connect(stream_wait=0.05)
+    mongo[database].a.insert_many([{"_id": number} for number in range(1500)])
+    start = await position(source)
+    # by the time the first thousand is looked up, all are gone
+    mongo[database].a.update_many({}, {"$set": {"x": 1}})
+    mongo[database].a.delete_many({})
+    answers = await until_quiet(source, start)
+    assert all(answer.updates for answer in answers[:-1])
+    assert sum(answer.events for answer in answers) == 3000
+    assert sum(len(answer.updates) for answer in answers) == 1500
+
+
 async def test_many_documents_come_in_answers_of_bounded_size(connect: Connect, mongo: Mongo, database: str) -> None:
     source = await connect(stream_wait=QUICK)
     start = await position(source)

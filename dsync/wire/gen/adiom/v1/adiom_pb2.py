@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from dsync.wire.gen.adiom.v1 import messages_pb2 as dsync_dot_wire_dot_gen_dot_adiom_dot_v1_dot_messages__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#dsync/wire/gen/adiom/v1/adiom.proto\x12\x08\x61\x64iom.v1\x1a&dsync/wire/gen/adiom/v1/messages.proto2\x97\x06\n\x10\x43onnectorService\x12>\n\x07GetInfo\x12\x18.adiom.v1.GetInfoRequest\x1a\x19.adiom.v1.GetInfoResponse\x12\x65\n\x14GetNamespaceMetadata\x12%.adiom.v1.GetNamespaceMetadataRequest\x1a&.adiom.v1.GetNamespaceMetadataResponse\x12\x44\n\tWriteData\x12\x1a.adiom.v1.WriteDataRequest\x1a\x1b.adiom.v1.WriteDataResponse\x12M\n\x0cWriteUpdates\x12\x1d.adiom.v1.WriteUpdatesRequest\x1a\x1e.adiom.v1.WriteUpdatesResponse\x12V\n\x0f\x46inishNamespace\x12 .adiom.v1.FinishNamespaceRequest\x1a!.adiom.v1.FinishNamespaceResponse\x12M\n\x0cGeneratePlan\x12\x1d.adiom.v1.GeneratePlanRequest\x1a\x1e.adiom.v1.GeneratePlanResponse\x12\x41\n\x08ListData\x12\x19.adiom.v1.ListDataRequest\x1a\x1a.adiom.v1.ListDataResponse\x12R\n\rStreamUpdates\x12\x1e.adiom.v1.StreamUpdatesRequest\x1a\x1f.adiom.v1.StreamUpdatesResponse0\x01\x12\x46\n\tStreamLSN\x12\x1a.adiom.v1.StreamLSNRequest\x1a\x1b.adiom.v1.StreamLSNResponse0\x01\x12\x41\n\x08GetByIds\x12\x19.adiom.v1.GetByIdsRequest\x1a\x1a.adiom.v1.GetByIdsResponse2\xbc\x01\n\x10TransformService\x12Y\n\x10GetTransformInfo\x12!.adiom.v1.GetTransformInfoRequest\x1a\".adiom.v1.GetTransformInfoResponse\x12M\n\x0cGetTransform\x12\x1d.adiom.v1.GetTransformRequest\x1a\x1e.adiom.v1.GetTransformResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#dsync/wire/gen/adiom/v1/adiom.proto\x12\x08\x61\x64iom.v1\x1a&dsync/wire/gen/adiom/v1/messages.proto2\xc7\x07\n\x10\x43onnectorService\x12>\n\x07GetInfo\x12\x18.adiom.v1.GetInfoRequest\x1a\x19.adiom.v1.GetInfoResponse\x12\x65\n\x14GetNamespaceMetadata\x12%.adiom.v1.GetNamespaceMetadataRequest\x1a&.adiom.v1.GetNamespaceMetadataResponse\x12\x44\n\tWriteData\x12\x1a.adiom.v1.WriteDataRequest\x1a\x1b.adiom.v1.WriteDataResponse\x12M\n\x0cWriteUpdates\x12\x1d.adiom.v1.WriteUpdatesRequest\x1a\x1e.adiom.v1.WriteUpdatesResponse\x12V\n\x0f\x46inishNamespace\x12 .adiom.v1.FinishNamespaceRequest\x1a!.adiom.v1.FinishNamespaceResponse\x12M\n\x0cGeneratePlan\x12\x1d.adiom.v1.GeneratePlanRequest\x1a\x1e.adiom.v1.GeneratePlanResponse\x12\x41\n\x08ListData\x12\x19.adiom.v1.ListDataRequest\x1a\x1a.adiom.v1.ListDataResponse\x12R\n\rStreamUpdates\x12\x1e.adiom.v1.StreamUpdatesRequest\x1a\x1f.adiom.v1.StreamUpdatesResponse0\x01\x12\x46\n\tStreamLSN\x12\x1a.adiom.v1.StreamLSNRequest\x1a\x1b.adiom.v1.StreamLSNResponse0\x01\x12\x41\n\x08GetByIds\x12\x19.adiom.v1.GetByIdsRequest\x1a\x1a.adiom.v1.GetByIdsResponse\x12V\n\x0fReadDefinitions\x12 .adiom.v1.ReadDefinitionsRequest\x1a!.adiom.v1.ReadDefinitionsResponse\x12V\n\x0fWriteDefinition\x12 .adiom.v1.WriteDefinitionRequest\x1a!.adiom.v1.WriteDefinitionResponse2\xbc\x01\n\x10TransformService\x12Y\n\x10GetTransformInfo\x12!.adiom.v1.GetTransformInfoRequest\x1a\".adiom.v1.GetTransformInfoResponse\x12M\n\x0cGetTransform\x12\x1d.adiom.v1.GetTransformRequest\x1a\x1e.adiom.v1.GetTransformResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,7 +33,7 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'dsync.wire.gen.adiom.v1.adi
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_CONNECTORSERVICE']._serialized_start=90
-  _globals['_CONNECTORSERVICE']._serialized_end=881
-  _globals['_TRANSFORMSERVICE']._serialized_start=884
-  _globals['_TRANSFORMSERVICE']._serialized_end=1072
+  _globals['_CONNECTORSERVICE']._serialized_end=1057
+  _globals['_TRANSFORMSERVICE']._serialized_start=1060
+  _globals['_TRANSFORMSERVICE']._serialized_end=1248
 # @@protoc_insertion_point(module_scope)

@@ -85,6 +85,16 @@ class ConnectorServiceStub(object):
                 request_serializer=dsync_dot_wire_dot_gen_dot_adiom_dot_v1_dot_messages__pb2.GetByIdsRequest.SerializeToString,
                 response_deserializer=dsync_dot_wire_dot_gen_dot_adiom_dot_v1_dot_messages__pb2.GetByIdsResponse.FromString,
                 _registered_method=True)
+        self.ReadDefinitions = channel.unary_unary(
+                '/adiom.v1.ConnectorService/ReadDefinitions',
+                request_serializer=dsync_dot_wire_dot_gen_dot_adiom_dot_v1_dot_messages__pb2.ReadDefinitionsRequest.SerializeToString,
+                response_deserializer=dsync_dot_wire_dot_gen_dot_adiom_dot_v1_dot_messages__pb2.ReadDefinitionsResponse.FromString,
+                _registered_method=True)
+        self.WriteDefinition = channel.unary_unary(
+                '/adiom.v1.ConnectorService/WriteDefinition',
+                request_serializer=dsync_dot_wire_dot_gen_dot_adiom_dot_v1_dot_messages__pb2.WriteDefinitionRequest.SerializeToString,
+                response_deserializer=dsync_dot_wire_dot_gen_dot_adiom_dot_v1_dot_messages__pb2.WriteDefinitionResponse.FromString,
+                _registered_method=True)
 
 
 class ConnectorServiceServicer(object):
@@ -155,6 +165,20 @@ class ConnectorServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReadDefinitions(self, request, context):
+        """dsync: what namespaces are besides their documents, for a sink of the same kind.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WriteDefinition(self, request, context):
+        """dsync: repeatable. What is there already and is the same stays; what is there and is another is FAILED_PRECONDITION.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ConnectorServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -207,6 +231,16 @@ def add_ConnectorServiceServicer_to_server(servicer, server):
                     servicer.GetByIds,
                     request_deserializer=dsync_dot_wire_dot_gen_dot_adiom_dot_v1_dot_messages__pb2.GetByIdsRequest.FromString,
                     response_serializer=dsync_dot_wire_dot_gen_dot_adiom_dot_v1_dot_messages__pb2.GetByIdsResponse.SerializeToString,
+            ),
+            'ReadDefinitions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReadDefinitions,
+                    request_deserializer=dsync_dot_wire_dot_gen_dot_adiom_dot_v1_dot_messages__pb2.ReadDefinitionsRequest.FromString,
+                    response_serializer=dsync_dot_wire_dot_gen_dot_adiom_dot_v1_dot_messages__pb2.ReadDefinitionsResponse.SerializeToString,
+            ),
+            'WriteDefinition': grpc.unary_unary_rpc_method_handler(
+                    servicer.WriteDefinition,
+                    request_deserializer=dsync_dot_wire_dot_gen_dot_adiom_dot_v1_dot_messages__pb2.WriteDefinitionRequest.FromString,
+                    response_serializer=dsync_dot_wire_dot_gen_dot_adiom_dot_v1_dot_messages__pb2.WriteDefinitionResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -480,6 +514,60 @@ class ConnectorService(object):
             '/adiom.v1.ConnectorService/GetByIds',
             dsync_dot_wire_dot_gen_dot_adiom_dot_v1_dot_messages__pb2.GetByIdsRequest.SerializeToString,
             dsync_dot_wire_dot_gen_dot_adiom_dot_v1_dot_messages__pb2.GetByIdsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadDefinitions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/adiom.v1.ConnectorService/ReadDefinitions',
+            dsync_dot_wire_dot_gen_dot_adiom_dot_v1_dot_messages__pb2.ReadDefinitionsRequest.SerializeToString,
+            dsync_dot_wire_dot_gen_dot_adiom_dot_v1_dot_messages__pb2.ReadDefinitionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WriteDefinition(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/adiom.v1.ConnectorService/WriteDefinition',
+            dsync_dot_wire_dot_gen_dot_adiom_dot_v1_dot_messages__pb2.WriteDefinitionRequest.SerializeToString,
+            dsync_dot_wire_dot_gen_dot_adiom_dot_v1_dot_messages__pb2.WriteDefinitionResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -44,6 +44,10 @@ class ConnectorServiceStub:
     StreamUpdates: grpc.UnaryStreamMultiCallable[dsync.wire.gen.adiom.v1.messages_pb2.StreamUpdatesRequest, dsync.wire.gen.adiom.v1.messages_pb2.StreamUpdatesResponse]
     StreamLSN: grpc.UnaryStreamMultiCallable[dsync.wire.gen.adiom.v1.messages_pb2.StreamLSNRequest, dsync.wire.gen.adiom.v1.messages_pb2.StreamLSNResponse]
     GetByIds: grpc.UnaryUnaryMultiCallable[dsync.wire.gen.adiom.v1.messages_pb2.GetByIdsRequest, dsync.wire.gen.adiom.v1.messages_pb2.GetByIdsResponse]
+    ReadDefinitions: grpc.UnaryUnaryMultiCallable[dsync.wire.gen.adiom.v1.messages_pb2.ReadDefinitionsRequest, dsync.wire.gen.adiom.v1.messages_pb2.ReadDefinitionsResponse]
+    """dsync: what namespaces are besides their documents, for a sink of the same kind."""
+    WriteDefinition: grpc.UnaryUnaryMultiCallable[dsync.wire.gen.adiom.v1.messages_pb2.WriteDefinitionRequest, dsync.wire.gen.adiom.v1.messages_pb2.WriteDefinitionResponse]
+    """dsync: repeatable. What is there already and is the same stays; what is there and is another is FAILED_PRECONDITION."""
 
 @typing.type_check_only
 class ConnectorServiceAsyncStub(ConnectorServiceStub):
@@ -65,6 +69,10 @@ class ConnectorServiceAsyncStub(ConnectorServiceStub):
     StreamUpdates: grpc.aio.UnaryStreamMultiCallable[dsync.wire.gen.adiom.v1.messages_pb2.StreamUpdatesRequest, dsync.wire.gen.adiom.v1.messages_pb2.StreamUpdatesResponse]  # type: ignore[assignment]
     StreamLSN: grpc.aio.UnaryStreamMultiCallable[dsync.wire.gen.adiom.v1.messages_pb2.StreamLSNRequest, dsync.wire.gen.adiom.v1.messages_pb2.StreamLSNResponse]  # type: ignore[assignment]
     GetByIds: grpc.aio.UnaryUnaryMultiCallable[dsync.wire.gen.adiom.v1.messages_pb2.GetByIdsRequest, dsync.wire.gen.adiom.v1.messages_pb2.GetByIdsResponse]  # type: ignore[assignment]
+    ReadDefinitions: grpc.aio.UnaryUnaryMultiCallable[dsync.wire.gen.adiom.v1.messages_pb2.ReadDefinitionsRequest, dsync.wire.gen.adiom.v1.messages_pb2.ReadDefinitionsResponse]  # type: ignore[assignment]
+    """dsync: what namespaces are besides their documents, for a sink of the same kind."""
+    WriteDefinition: grpc.aio.UnaryUnaryMultiCallable[dsync.wire.gen.adiom.v1.messages_pb2.WriteDefinitionRequest, dsync.wire.gen.adiom.v1.messages_pb2.WriteDefinitionResponse]  # type: ignore[assignment]
+    """dsync: repeatable. What is there already and is the same stays; what is there and is another is FAILED_PRECONDITION."""
 
 class ConnectorServiceServicer(metaclass=abc.ABCMeta):
     """A store: a source, a sink, or both, as its capabilities say."""
@@ -143,6 +151,22 @@ class ConnectorServiceServicer(metaclass=abc.ABCMeta):
         request: dsync.wire.gen.adiom.v1.messages_pb2.GetByIdsRequest,
         context: _ServicerContext,
     ) -> typing.Union[dsync.wire.gen.adiom.v1.messages_pb2.GetByIdsResponse, collections.abc.Awaitable[dsync.wire.gen.adiom.v1.messages_pb2.GetByIdsResponse]]: ...
+
+    @abc.abstractmethod
+    def ReadDefinitions(
+        self,
+        request: dsync.wire.gen.adiom.v1.messages_pb2.ReadDefinitionsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[dsync.wire.gen.adiom.v1.messages_pb2.ReadDefinitionsResponse, collections.abc.Awaitable[dsync.wire.gen.adiom.v1.messages_pb2.ReadDefinitionsResponse]]:
+        """dsync: what namespaces are besides their documents, for a sink of the same kind."""
+
+    @abc.abstractmethod
+    def WriteDefinition(
+        self,
+        request: dsync.wire.gen.adiom.v1.messages_pb2.WriteDefinitionRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[dsync.wire.gen.adiom.v1.messages_pb2.WriteDefinitionResponse, collections.abc.Awaitable[dsync.wire.gen.adiom.v1.messages_pb2.WriteDefinitionResponse]]:
+        """dsync: repeatable. What is there already and is the same stays; what is there and is another is FAILED_PRECONDITION."""
 
 def add_ConnectorServiceServicer_to_server(servicer: ConnectorServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...
 

@@ -152,12 +152,17 @@ class UpdatesPartition(google.protobuf.message.Message):
     PARTITION_HEADER_FIELD_NUMBER: builtins.int
     PARTITION_VALUE_FIELD_NUMBER: builtins.int
     CURSOR_FIELD_NUMBER: builtins.int
+    TIME_FIELD_NUMBER: builtins.int
     partition_header: builtins.str
     partition_value: builtins.str
     cursor: builtins.bytes
     """The position to follow from."""
     @property
     def namespaces(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]: ...
+    @property
+    def time(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """dsync: everything that happens at the source after this time is behind the position. Absent: not known."""
+
     def __init__(
         self,
         *,
@@ -165,8 +170,11 @@ class UpdatesPartition(google.protobuf.message.Message):
         partition_header: builtins.str = ...,
         partition_value: builtins.str = ...,
         cursor: builtins.bytes = ...,
+        time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["cursor", b"cursor", "namespaces", b"namespaces", "partition_header", b"partition_header", "partition_value", b"partition_value"]
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["time", b"time"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["cursor", b"cursor", "namespaces", b"namespaces", "partition_header", b"partition_header", "partition_value", b"partition_value", "time", b"time"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___UpdatesPartition: typing_extensions.TypeAlias = UpdatesPartition
@@ -185,6 +193,7 @@ class Capabilities(google.protobuf.message.Message):
         DEFAULT_PLAN_FIELD_NUMBER: builtins.int
         GET_BY_IDS_FIELD_NUMBER: builtins.int
         UPDATES_FIELD_NUMBER: builtins.int
+        DEFINITIONS_FIELD_NUMBER: builtins.int
         lsn_stream: builtins.bool
         multi_namespace_plan: builtins.bool
         """One plan may cover several namespaces."""
@@ -193,6 +202,8 @@ class Capabilities(google.protobuf.message.Message):
         get_by_ids: builtins.bool
         updates: builtins.bool
         """dsync: StreamUpdates works. Absent: not known before it is tried."""
+        definitions: builtins.str
+        """dsync: the kind of definitions that ReadDefinitions gives. Empty: none."""
         @property
         def supported_data_types(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[Global___DataType.ValueType]:
             """In the order of preference."""
@@ -206,10 +217,11 @@ class Capabilities(google.protobuf.message.Message):
             default_plan: builtins.bool = ...,
             get_by_ids: builtins.bool = ...,
             updates: builtins.bool | None = ...,
+            definitions: builtins.str = ...,
         ) -> None: ...
         _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_updates", b"_updates", "updates", b"updates"]
         def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-        _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_updates", b"_updates", "default_plan", b"default_plan", "get_by_ids", b"get_by_ids", "lsn_stream", b"lsn_stream", "multi_namespace_plan", b"multi_namespace_plan", "supported_data_types", b"supported_data_types", "updates", b"updates"]
+        _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_updates", b"_updates", "default_plan", b"default_plan", "definitions", b"definitions", "get_by_ids", b"get_by_ids", "lsn_stream", b"lsn_stream", "multi_namespace_plan", b"multi_namespace_plan", "supported_data_types", b"supported_data_types", "updates", b"updates"]
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         _WhichOneofReturnType__updates: typing_extensions.TypeAlias = typing.Literal["updates"]
         _WhichOneofArgType__updates: typing_extensions.TypeAlias = typing.Literal["_updates", b"_updates"]
@@ -225,6 +237,7 @@ class Capabilities(google.protobuf.message.Message):
         KEYED_FIELD_NUMBER: builtins.int
         SINGLE_NAMESPACE_FIELD_NUMBER: builtins.int
         NOTES_FIELD_NUMBER: builtins.int
+        DEFINITIONS_FIELD_NUMBER: builtins.int
         preferred_batch_bytes: builtins.int
         """dsync: the size of a batch that this sink likes, in bytes of documents. 0: no wish."""
         updates: builtins.bool
@@ -233,6 +246,8 @@ class Capabilities(google.protobuf.message.Message):
         """dsync: writes overwrite by id. Absent: not keyed."""
         single_namespace: builtins.bool
         """dsync: takes documents of one namespace only, as a single file does. Absent: of any number."""
+        definitions: builtins.str
+        """dsync: the kind of definitions that WriteDefinition takes. Empty: none."""
         @property
         def supported_data_types(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[Global___DataType.ValueType]:
             """In the order of preference."""
@@ -250,10 +265,11 @@ class Capabilities(google.protobuf.message.Message):
             keyed: builtins.bool | None = ...,
             single_namespace: builtins.bool | None = ...,
             notes: collections.abc.Iterable[builtins.str] | None = ...,
+            definitions: builtins.str = ...,
         ) -> None: ...
         _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_keyed", b"_keyed", "_single_namespace", b"_single_namespace", "_updates", b"_updates", "keyed", b"keyed", "single_namespace", b"single_namespace", "updates", b"updates"]
         def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-        _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_keyed", b"_keyed", "_single_namespace", b"_single_namespace", "_updates", b"_updates", "keyed", b"keyed", "notes", b"notes", "preferred_batch_bytes", b"preferred_batch_bytes", "single_namespace", b"single_namespace", "supported_data_types", b"supported_data_types", "updates", b"updates"]
+        _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_keyed", b"_keyed", "_single_namespace", b"_single_namespace", "_updates", b"_updates", "definitions", b"definitions", "keyed", b"keyed", "notes", b"notes", "preferred_batch_bytes", b"preferred_batch_bytes", "single_namespace", b"single_namespace", "supported_data_types", b"supported_data_types", "updates", b"updates"]
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         _WhichOneofReturnType__keyed: typing_extensions.TypeAlias = typing.Literal["keyed"]
         _WhichOneofArgType__keyed: typing_extensions.TypeAlias = typing.Literal["_keyed", b"_keyed"]
@@ -295,9 +311,16 @@ Global___Capabilities: typing_extensions.TypeAlias = Capabilities
 class GetInfoRequest(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
+    HISTORY_FIELD_NUMBER: builtins.int
+    history: builtins.bool
+    """dsync: say how far back changes are kept, too."""
     def __init__(
         self,
+        *,
+        history: builtins.bool = ...,
     ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["history", b"history"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___GetInfoRequest: typing_extensions.TypeAlias = GetInfoRequest
 
@@ -311,16 +334,24 @@ class GetInfoResponse(google.protobuf.message.Message):
     SPEC_FIELD_NUMBER: builtins.int
     CAPABILITIES_FIELD_NUMBER: builtins.int
     NOW_FIELD_NUMBER: builtins.int
+    HISTORY_START_FIELD_NUMBER: builtins.int
+    HISTORY_SECONDS_FIELD_NUMBER: builtins.int
     id: builtins.str
     """What the store is, stable over time, without credentials: part of a flow's identity."""
     db_type: builtins.str
     version: builtins.str
     spec: builtins.str
+    history_seconds: builtins.float
+    """dsync: for how many seconds changes are kept at the present rate of writes. 0: not known."""
     @property
     def capabilities(self) -> Global___Capabilities: ...
     @property
     def now(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """dsync: the clock that the times of updates come from, now. Absent: the machine's."""
+
+    @property
+    def history_start(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """dsync: changes from this time on can still be followed. Absent: not asked for, or not known."""
 
     def __init__(
         self,
@@ -331,10 +362,12 @@ class GetInfoResponse(google.protobuf.message.Message):
         spec: builtins.str = ...,
         capabilities: Global___Capabilities | None = ...,
         now: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        history_start: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        history_seconds: builtins.float = ...,
     ) -> None: ...
-    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["capabilities", b"capabilities", "now", b"now"]
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["capabilities", b"capabilities", "history_start", b"history_start", "now", b"now"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["capabilities", b"capabilities", "db_type", b"db_type", "id", b"id", "now", b"now", "spec", b"spec", "version", b"version"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["capabilities", b"capabilities", "db_type", b"db_type", "history_seconds", b"history_seconds", "history_start", b"history_start", "id", b"id", "now", b"now", "spec", b"spec", "version", b"version"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___GetInfoResponse: typing_extensions.TypeAlias = GetInfoResponse
@@ -581,8 +614,11 @@ class WriteUpdatesRequest(google.protobuf.message.Message):
     NAMESPACE_FIELD_NUMBER: builtins.int
     UPDATES_FIELD_NUMBER: builtins.int
     TYPE_FIELD_NUMBER: builtins.int
+    LAST_TRY_FIELD_NUMBER: builtins.int
     namespace: builtins.str
     type: Global___DataType.ValueType
+    last_try: builtins.bool
+    """dsync: no later update will set free what unique values are taken now; set by the engine, for what sets documents aside."""
     @property
     def updates(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Update]: ...
     def __init__(
@@ -591,8 +627,9 @@ class WriteUpdatesRequest(google.protobuf.message.Message):
         namespace: builtins.str = ...,
         updates: collections.abc.Iterable[Global___Update] | None = ...,
         type: Global___DataType.ValueType = ...,
+        last_try: builtins.bool = ...,
     ) -> None: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["namespace", b"namespace", "type", b"type", "updates", b"updates"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["last_try", b"last_try", "namespace", b"namespace", "type", b"type", "updates", b"updates"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___WriteUpdatesRequest: typing_extensions.TypeAlias = WriteUpdatesRequest
@@ -655,16 +692,21 @@ class StreamUpdatesResponse(google.protobuf.message.Message):
     NAMESPACE_FIELD_NUMBER: builtins.int
     NEXT_CURSOR_FIELD_NUMBER: builtins.int
     TIME_FIELD_NUMBER: builtins.int
+    EVENTS_FIELD_NUMBER: builtins.int
     namespace: builtins.str
     next_cursor: builtins.bytes
     """The position after these updates."""
+    events: builtins.int
+    """dsync: how many changes since the answer before this one stands for, where some were left out because later ones of the
+    same id replace them. 0: as many as its updates.
+    """
     @property
     def updates(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Update]:
         """Empty while the stream is idle: only the position moves."""
 
     @property
     def time(self) -> google.protobuf.timestamp_pb2.Timestamp:
-        """When the last of these updates happened at the source."""
+        """When the last of these updates happened at the source; without updates: up to when there was nothing more."""
 
     def __init__(
         self,
@@ -673,10 +715,11 @@ class StreamUpdatesResponse(google.protobuf.message.Message):
         namespace: builtins.str = ...,
         next_cursor: builtins.bytes = ...,
         time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        events: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["time", b"time"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["namespace", b"namespace", "next_cursor", b"next_cursor", "time", b"time", "updates", b"updates"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["events", b"events", "namespace", b"namespace", "next_cursor", b"next_cursor", "time", b"time", "updates", b"updates"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___StreamUpdatesResponse: typing_extensions.TypeAlias = StreamUpdatesResponse
@@ -708,7 +751,7 @@ class StreamLSNResponse(google.protobuf.message.Message):
     LSN_FIELD_NUMBER: builtins.int
     NEXT_CURSOR_FIELD_NUMBER: builtins.int
     lsn: builtins.int
-    """The number of updates up to here."""
+    """The number of updates from the request's cursor up to here."""
     next_cursor: builtins.bytes
     def __init__(
         self,
@@ -855,6 +898,136 @@ class FinishNamespaceResponse(google.protobuf.message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___FinishNamespaceResponse: typing_extensions.TypeAlias = FinishNamespaceResponse
+
+@typing.final
+class Definition(google.protobuf.message.Message):
+    """dsync: what a namespace is besides its documents: indexes, options, a view's pipeline."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAMESPACE_FIELD_NUMBER: builtins.int
+    DATA_FIELD_NUMBER: builtins.int
+    REFERS_TO_FIELD_NUMBER: builtins.int
+    namespace: builtins.str
+    data: builtins.bytes
+    """Known to connectors of one kind alone."""
+    @property
+    def refers_to(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Namespaces that it names, the one that it is about left out."""
+
+    def __init__(
+        self,
+        *,
+        namespace: builtins.str = ...,
+        data: builtins.bytes = ...,
+        refers_to: collections.abc.Iterable[builtins.str] | None = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["data", b"data", "namespace", b"namespace", "refers_to", b"refers_to"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___Definition: typing_extensions.TypeAlias = Definition
+
+@typing.final
+class ReadDefinitionsRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAMESPACES_FIELD_NUMBER: builtins.int
+    VIEWS_FIELD_NUMBER: builtins.int
+    views: builtins.bool
+    """Those of views, too."""
+    @property
+    def namespaces(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """As in GeneratePlanRequest."""
+
+    def __init__(
+        self,
+        *,
+        namespaces: collections.abc.Iterable[builtins.str] | None = ...,
+        views: builtins.bool = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["namespaces", b"namespaces", "views", b"views"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___ReadDefinitionsRequest: typing_extensions.TypeAlias = ReadDefinitionsRequest
+
+@typing.final
+class ReadDefinitionsResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    DEFINITIONS_FIELD_NUMBER: builtins.int
+    @property
+    def definitions(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Definition]: ...
+    def __init__(
+        self,
+        *,
+        definitions: collections.abc.Iterable[Global___Definition] | None = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["definitions", b"definitions"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___ReadDefinitionsResponse: typing_extensions.TypeAlias = ReadDefinitionsResponse
+
+@typing.final
+class WriteDefinitionRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    class _Stage:
+        ValueType = typing.NewType("ValueType", builtins.int)
+        V: typing_extensions.TypeAlias = ValueType
+
+    class _StageEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[WriteDefinitionRequest._Stage.ValueType], builtins.type):
+        DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+        STAGE_UNKNOWN: WriteDefinitionRequest._Stage.ValueType  # 0
+        STAGE_BEFORE_DOCUMENTS: WriteDefinitionRequest._Stage.ValueType  # 1
+        STAGE_AFTER_DOCUMENTS: WriteDefinitionRequest._Stage.ValueType  # 2
+
+    class Stage(_Stage, metaclass=_StageEnumTypeWrapper):
+        """When a definition is written: before the first document, for what a namespace is from its beginning on; after the last one,
+        for what documents on their way could offend.
+        """
+
+    STAGE_UNKNOWN: WriteDefinitionRequest.Stage.ValueType  # 0
+    STAGE_BEFORE_DOCUMENTS: WriteDefinitionRequest.Stage.ValueType  # 1
+    STAGE_AFTER_DOCUMENTS: WriteDefinitionRequest.Stage.ValueType  # 2
+
+    DEFINITION_FIELD_NUMBER: builtins.int
+    STAGE_FIELD_NUMBER: builtins.int
+    stage: Global___WriteDefinitionRequest.Stage.ValueType
+    @property
+    def definition(self) -> Global___Definition:
+        """With the destination's names, in the order of the source's."""
+
+    def __init__(
+        self,
+        *,
+        definition: Global___Definition | None = ...,
+        stage: Global___WriteDefinitionRequest.Stage.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["definition", b"definition"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["definition", b"definition", "stage", b"stage"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___WriteDefinitionRequest: typing_extensions.TypeAlias = WriteDefinitionRequest
+
+@typing.final
+class WriteDefinitionResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    WARNINGS_FIELD_NUMBER: builtins.int
+    @property
+    def warnings(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """What is otherwise at the destination than one might expect, a sentence each."""
+
+    def __init__(
+        self,
+        *,
+        warnings: collections.abc.Iterable[builtins.str] | None = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["warnings", b"warnings"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___WriteDefinitionResponse: typing_extensions.TypeAlias = WriteDefinitionResponse
 
 @typing.final
 class GetTransformInfoRequest(google.protobuf.message.Message):
