@@ -33,11 +33,13 @@ class Identity(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A partition: a file below the root (empty: the root itself) from `start` to `end` (None: to the end of the stream).
+    """A partition of a namespace: a file below the root from `start` to `end`.
 
-    `page_bytes` and `page_documents` are the rule by which pages are cut; `kind` is format and compression.
+    An empty path is the root itself, no end the end of the stream; `page_bytes` and `page_documents` are the rule by which pages
+    are cut; `kind` is format and compression.
     """
 
+    namespace: str
     path: str
     kind: str
     identity: Identity
@@ -59,21 +61,23 @@ def write_part(part: Part) -> bytes:
     """The cursor of a partition."""
     end = None if part.end is None else list(part.end)
     content = [list(part.identity), list(part.start), end, [part.page_bytes, part.page_documents]]
-    return _write(["file", VERSION, part.path, part.kind, *content])
+    return _write(["file", VERSION, part.namespace, part.path, part.kind, *content])
 
 
-def read_part(cursor: bytes) -> Part:
-    """The partition of a cursor. Raises CursorError."""
+def read_part(cursor: bytes, namespace: str) -> Part:
+    """The partition of a cursor, which has to be one of this namespace. Raises CursorError."""
     match _read(cursor):
         case ["file", int(version), *_] if version != VERSION:
             raise CursorError(f"the partition's cursor has version {version}, not {VERSION}", remedy="start again")
-        case ["file", int(), str(path), str(kind), identity, start, end, page]:
+        case ["file", int(), str(namespace), str(path), str(kind), identity, start, end, page]:
             whole = Identity(*_numbers(identity, 3))
             last = None if end is None else _mark(end)
             page_bytes, page_documents = _numbers(page, 2)
-            part = Part(path, kind, whole, _mark(start), last, page_bytes, page_documents)
+            part = Part(namespace, path, kind, whole, _mark(start), last, page_bytes, page_documents)
             if page_bytes < 1 or page_documents < 1 or (last and last.offset < part.start.offset):
                 raise CursorError("the partition's cursor is damaged")
+            if part.namespace != namespace:
+                raise CursorError(f"the partition's cursor is not of namespace {namespace!r}")
             return part
     raise CursorError("not a partition's cursor of the file connector")
 

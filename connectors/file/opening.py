@@ -38,7 +38,8 @@ def plan_file(settings: Settings, entry: tree.Entry, name: str) -> PlannedFile:
     """The partitions of a file; blocking. Raises DataError where a look at the file shows that it cannot be read."""
     with tree.opened(settings.path, entry.path) as descriptor:
         identity = tree.identity(descriptor)
-        whole = Part(entry.path, kinds.to_text(entry.kind), identity, Mark(0), None, 1, settings.batch_documents)
+        kind = kinds.to_text(entry.kind)
+        whole = Part(entry.namespace, entry.path, kind, identity, Mark(0), None, 1, settings.batch_documents)
         if entry.kind.format == kinds.PARQUET:
             return _plan_parquet(settings, descriptor, name, whole)
         if entry.kind.compression != "none":

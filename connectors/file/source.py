@@ -60,7 +60,7 @@ class FileSource:
         """A page of a partition."""
         if request.type not in (wire.EXTENDED_JSON, wire.BSON, wire.JSON_ID):
             raise UsageError(f"files cannot be read as data type {request.type}")
-        part = read_part(request.partition.cursor)
+        part = read_part(request.partition.cursor, request.partition.namespace)
         place = read_place(request.cursor, part)
         chunk, ended = await self._chunk(part, place)
         if place.skip > len(chunk.documents):

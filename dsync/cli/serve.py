@@ -93,8 +93,9 @@ def refuse_open_doors(values: Mapping[str, Any]) -> None:
         raise UsageError("--cert-file and --key-file belong together", remedy="give both or neither")
     if values["client_ca"] and not values["cert_file"]:
         raise UsageError("--client-ca works with TLS only", remedy="give --cert-file and --key-file")
-    host, _, port = values["address"].rpartition(":")
-    if not port.isascii() or not port.isdecimal() or int(port) > MOST_PORT:
+    host, colon, port = values["address"].rpartition(":")
+    of_many_parts = ":" in host and not (host.startswith("[") and host.endswith("]"))
+    if not colon or of_many_parts or not (port.isascii() and port.isdecimal()) or int(port) > MOST_PORT:
         raise UsageError(f"--address {values['address']!r} is not HOST:PORT", remedy="write for example 127.0.0.1:9000")
     host = host.strip("[]")
     if not _is_loopback(host) and not (values["cert_file"] and (values["token"] or values["client_ca"])):

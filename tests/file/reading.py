@@ -41,7 +41,7 @@ async def read(
     async with FileConnector(str(path), options) as connector:
         for partition in (await plan(connector)).partitions:
             if page_bytes:
-                part = read_part(partition.cursor)
+                part = read_part(partition.cursor, partition.namespace)
                 partition.cursor = write_part(replace(part, page_bytes=page_bytes))
             found = documents.setdefault(partition.namespace, [])
             for page in await pages(connector, partition, data_type):

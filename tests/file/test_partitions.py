@@ -121,7 +121,7 @@ async def test_a_file_that_changed_since_the_plan_is_an_error_that_names_it(path
 async def test_a_partition_proves_that_it_ends_where_the_next_one_begins(path: Path) -> None:
     async with FileConnector(str(path), {"partition_size": "3000"}) as connector:
         partition = (await plan(connector)).partitions[0]
-        part = read_part(partition.cursor)
+        part = read_part(partition.cursor, partition.namespace)
         assert part.end is not None
         for end in (Mark(part.end.offset - 3, part.end.number, part.end.state), replace_number(part.end)):
             partition.cursor = write_part(replace(part, end=end))
