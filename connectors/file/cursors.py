@@ -69,11 +69,11 @@ def read_part(cursor: bytes, namespace: str) -> Part:
     match _read(cursor):
         case ["file", int(version), *_] if version != VERSION:
             raise CursorError(f"the partition's cursor has version {version}, not {VERSION}", remedy="start again")
-        case ["file", int(), str(namespace), str(path), str(kind), identity, start, end, page]:
+        case ["file", int(), str(name), str(path), str(kind), identity, start, end, page]:
             whole = Identity(*_numbers(identity, 3))
             last = None if end is None else _mark(end)
             page_bytes, page_documents = _numbers(page, 2)
-            part = Part(namespace, path, kind, whole, _mark(start), last, page_bytes, page_documents)
+            part = Part(name, path, kind, whole, _mark(start), last, page_bytes, page_documents)
             if page_bytes < 1 or page_documents < 1 or (last and last.offset < part.start.offset):
                 raise CursorError("the partition's cursor is damaged")
             if part.namespace != namespace:
