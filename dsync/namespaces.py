@@ -38,6 +38,8 @@ class Selection:
 
     rules: tuple[Rule, ...] = ()
     excluded: tuple[Rule, ...] = ()
+    # Full names that are left out whatever was asked for: where the state itself lives.
+    hidden: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, *names: str, exclude: Sequence[str] = ()) -> Selection:
@@ -50,8 +52,8 @@ class Selection:
         return list(dict.fromkeys(rule.source for rule in self.rules))
 
     def excludes(self, name: str) -> bool:
-        """Whether a namespace is left out by `--exclude`."""
-        return any(rule.tail(name) is not None for rule in self.excluded)
+        """Whether a namespace is left out, by `--exclude` or because the state lives there."""
+        return name in self.hidden or any(rule.tail(name) is not None for rule in self.excluded)
 
     def destination(self, name: str) -> str:
         """The destination's name for a source namespace: by the longest rule that matches."""

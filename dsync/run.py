@@ -30,11 +30,12 @@ from dsync.flow.plan import (
     refuse_changed,
     refuse_same_data,
     refuse_several,
-    without_state,
+    state_in,
 )
 from dsync.flow.reverse import keep_way_back, way_back
 from dsync.flow.step import StepSettings
 from dsync.flow.stream import Stream, StreamSettings
+from dsync.namespaces import Selection
 from dsync.progress import Tracker
 from dsync.progress.events import Listener, Result
 from dsync.settings import Mode, Settings
@@ -98,6 +99,8 @@ class Run:
     source: Connector
     sink: Connector
     agreement: Agreement
+    # What was asked for, without the state itself.
+    selection: Selection
     mode: Mode
     flow: Flow
     plan: list[Progress]
@@ -130,6 +133,9 @@ class Run:
     async def settle(self) -> None:
         """Agrees on what this run is: a new flow, the next generation of one, or the rest of an unfinished one."""
         self.agreement = await agree(self.source, self.sink)
+        self.selection = replace(
+            self.settings.selection, hidden=await state_in(self.source, await self.state.own_namespaces())
+        )
         self.mode, reason = choose_mode(self.agreement, self.settings.mode)
         if reason:
             self.tracker.warn(reason)
@@ -179,7 +185,7 @@ class Run:
         plan = await make_plan(
             self.source,
             source,
-            settings.selection,
+            self.selection,
             copy=copies,
             updates=source.updates or self.mode != "InitialSync",
             merge=settings.merge_namespaces,
@@ -188,7 +194,6 @@ class Run:
             self._do_without_stream()
         if self.mode != "InitialSync":
             await self._foresee(plan)
-        plan = await without_state(self.source, plan, await self.state.own_namespaces())
         refuse_several(plan.destinations, self.agreement.sink)
         found = await describe(self.sink, plan.destinations)
         if found:
@@ -367,9 +372,8 @@ class Run:
                 max_delete=self.settings.max_delete,
                 counts=self.agreement.source.capabilities.source.lsn_stream,
             )
-            rename = self.settings.selection.destination
             ends = self.source, self.sink, self.state
-            stream = Stream(self.flow.id, *ends, settings, self.positions, rename, self.tracker)
+            stream = Stream(self.flow.id, *ends, settings, self.positions, self.selection, self.tracker)
             await stream.run(self.stop, until_caught_up=self.settings.until_caught_up)
             await self._keep_way_back()
             if self.stop.is_set():

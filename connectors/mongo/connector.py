@@ -131,7 +131,8 @@ class MongoConnector(Connector):
         """
         after = await self._now() if request.updates else None
         selection = Selection(tuple(request.namespaces), self._address.database)
-        collections, warnings = await namespaces.select(self._deployment, selection)
+        excluded = tuple(request.excluded)
+        collections, warnings = await namespaces.select(self._deployment, selection, excluded)
         response = wire.GeneratePlanResponse(warnings=warnings)
         rule = PlanRule(self._partition_documents, self._page_documents, self._filter, after)
         for collection in collections if request.initial_sync else ():
@@ -139,15 +140,21 @@ class MongoConnector(Connector):
             lost = await namespaces.not_carried(self._deployment, collection)
             response.warnings.extend([lost] if lost else [])
         if after is not None:
-            response.updates_partitions.extend(self._update_partitions(selection, collections, after))
+            response.updates_partitions.extend(self._update_partitions(selection, collections, excluded, after))
         return response
 
     def _update_partitions(
-        self, selection: Selection, collections: Sequence[Collection], after: Timestamp
+        self, selection: Selection, collections: Sequence[Collection], excluded: tuple[str, ...], after: Timestamp
     ) -> list[wire.UpdatesPartition]:
         """One for the deployment or for each database, or, on request, one for each collection."""
         digest = query.digest(self._filter)
-        whole = Position(selection.names, selection.database, start=next_moment(after), query_digest=digest)
+        whole = Position(
+            selection.names,
+            selection.database,
+            start=next_moment(after),
+            query_digest=digest,
+            excluded=excluded,
+        )
         if self._per_namespace_streams:
             positions = [dataclasses.replace(whole, namespace=each.namespace) for each in collections]
         else:

@@ -78,6 +78,12 @@ def _below(namespace: str, name: str) -> bool:
     return namespace == name or namespace.startswith(f"{name}.")
 
 
+def leaves_out(excluded: Iterable[str], namespace: str) -> bool:
+    """Whether one of these names, which may lack the database, means the namespace or what it lies below."""
+    short = namespace.partition(".")[2]
+    return any(_below(name, each) for each in excluded for name in (namespace, short))
+
+
 def is_data(database: str, collection: str) -> bool:
     """Whether a collection is a user's: names that merely begin with "system" are."""
     return database not in SERVER_DATABASES and not collection.startswith(SYSTEM_PREFIX)
@@ -106,8 +112,13 @@ def split_for_writing(namespace: str, address: Address) -> tuple[str, str]:
     return database, collection
 
 
-async def select(deployment: Deployment, selection: Selection) -> tuple[list[Collection], list[str]]:
-    """The collections to copy, and a sentence for all that is left out. Raises NotFoundError for a name that matches nothing."""
+async def select(
+    deployment: Deployment, selection: Selection, excluded: Sequence[str] = ()
+) -> tuple[list[Collection], list[str]]:
+    """The collections to copy, and a sentence for all that is left out without having been `excluded`.
+
+    Raises NotFoundError for a name that matches nothing.
+    """
     listed: list[Collection] = []
     for database in selection.databases or await _all_databases(deployment):
         if database not in SERVER_DATABASES:
@@ -115,6 +126,7 @@ async def select(deployment: Deployment, selection: Selection) -> tuple[list[Col
     covered = sorted((c for c in listed if selection.covers(c.namespace)), key=lambda c: c.namespace)
     visible = [c for c in covered if is_data(c.database, c.name)]
     _refuse_unmatched(selection, visible)
+    visible = [c for c in visible if not leaves_out(excluded, c.namespace)]
     skipped = [f"{c.namespace!r} is a {_KINDS.get(c.kind, c.kind)} and is skipped" for c in visible if c.kind in _KINDS]
     return [c for c in visible if c.kind not in _KINDS], skipped
 

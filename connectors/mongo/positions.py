@@ -1,6 +1,6 @@
 """The cursor of a change stream: what is followed, and from where; versioned bytes, parsed as data from anywhere.
 
-BSON {v, kind, names, database, namespace, query, start? | token?}
+BSON {v, kind, names, database, namespace, query, excluded?, start? | token?}
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from google.protobuf.timestamp_pb2 import Timestamp as Moment
 
 from connectors.mongo.cursors import REMEDY, checked_fields, typed
 from connectors.mongo.deployment import Encoded
-from connectors.mongo.namespaces import Selection, is_data
+from connectors.mongo.namespaces import Selection, is_data, leaves_out
 from dsync.errors import CursorError
 
 VERSION = 1
@@ -40,6 +40,8 @@ class Position:
     start: Timestamp | None = None
     token: bytes = b""
     query_digest: bytes = b""
+    # Names to leave out, with what is below them; their first part may be missing.
+    excluded: tuple[str, ...] = ()
 
     @property
     def selection(self) -> Selection:
@@ -50,6 +52,8 @@ class Position:
         """Whether the namespace's changes belong to the stream, be it there yet or not."""
         if self.namespace:
             return namespace == self.namespace
+        if leaves_out(self.excluded, namespace):
+            return False
         database, _, collection = namespace.partition(".")
         return is_data(database, collection) and self.selection.covers(namespace)
 
@@ -61,6 +65,8 @@ class Position:
         """The cursor's bytes, from which `decode` makes it again."""
         fields: dict[str, Any] = {"v": VERSION, "kind": KIND, "names": list(self.names), "database": self.database}
         fields |= {"namespace": self.namespace, "query": self.query_digest}
+        if self.excluded:
+            fields["excluded"] = list(self.excluded)
         if self.token:
             fields["token"] = Encoded(self.token)
         elif self.start is not None:
@@ -72,7 +78,8 @@ class Position:
         """Raises CursorError for anything that `encode` did not make."""
         fields = checked_fields(encoded, KIND, VERSION)
         names = typed(fields, "names", list)
-        if not all(isinstance(name, str) for name in names) or ("token" in fields) == ("start" in fields):
+        excluded = typed(fields, "excluded", list) if "excluded" in fields else []
+        if not all(isinstance(name, str) for name in (*names, *excluded)) or ("token" in fields) == ("start" in fields):
             raise CursorError("a position of MongoDB is damaged", remedy=REMEDY)
         return cls(
             names=tuple(names),
@@ -81,6 +88,7 @@ class Position:
             start=typed(fields, "start", Timestamp) if "start" in fields else None,
             token=bytes(typed(fields, "token", RawBSONDocument).raw) if "token" in fields else b"",
             query_digest=typed(fields, "query", bytes),
+            excluded=tuple(excluded),
         )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from dsync import wire
 from dsync.connector import Connector
-from dsync.errors import GapError, UnimplementedError, UsageError
+from dsync.errors import DsyncError, GapError, UnimplementedError, UsageError
 from dsync.namespaces import Selection
 from dsync.state import Flow
 from dsync.wire.gen.dsync.v1.flow_pb2 import PlannedPartition, Position
@@ -49,13 +49,18 @@ async def make_plan(
     if not names and not capabilities.default_plan:
         raise UsageError("this source does not say what it holds", remedy="name what to copy with --namespace")
     questions = [names] if capabilities.multi_namespace_plan or len(names) < 2 else [[name] for name in names]
+    excluded = [rule.source for rule in selection.excluded]
     answers = [
-        await source.GeneratePlan(wire.GeneratePlanRequest(namespaces=question, initial_sync=copy, updates=updates))
+        await source.GeneratePlan(
+            wire.GeneratePlanRequest(namespaces=question, initial_sync=copy, updates=updates, excluded=excluded)
+        )
         for question in questions
     ]
     found = [partition for answer in answers for partition in answer.partitions]
     kept = [partition for partition in found if not selection.excludes(partition.namespace)]
-    if found and not kept:
+    if copy and not kept and (found or excluded):
+        if not excluded:
+            raise UsageError("there is nothing but the state of dsync itself", remedy="name other data as the source")
         raise UsageError("--exclude leaves nothing to copy", remedy="exclude less")
     planned = [
         PlannedPartition(number=number, partition=partition, destination=selection.destination(partition.namespace))
@@ -112,13 +117,16 @@ async def describe(sink: Connector, names: Sequence[str]) -> dict[str, wire.GetN
     return dict(zip(names, answers, strict=True))
 
 
-async def without_state(source: Connector, plan: Plan, own: dict[str, str]) -> Plan:
-    """The plan without the collections in which the state itself lives (`own`: name -> identity)."""
-    suspects = sorted({planned.partition.namespace for planned in plan.partitions} & set(own))
-    found = await describe(source, suspects) if suspects else {}
-    mine = {name for name, metadata in found.items() if metadata.identity.replace("-", "") == own[name]}
-    kept = [planned for planned in plan.partitions if planned.partition.namespace not in mine]
-    return Plan(kept, plan.positions, plan.warnings) if mine else plan
+async def state_in(source: Connector, own: dict[str, str]) -> tuple[str, ...]:
+    """Where the state lives in this source, if it does (`own`: name -> identity, "" for what is not there yet)."""
+    known = [name for name, identity in own.items() if identity]
+    try:
+        found = await describe(source, known) if known else {}
+    except DsyncError:
+        # not a store that knows such names
+        return ()
+    mine = any(metadata.identity.replace("-", "") == own[name] for name, metadata in found.items())
+    return tuple(own) if mine else ()
 
 
 async def refuse_same_data(source: Connector, plan: Plan, found: dict[str, wire.GetNamespaceMetadataResponse]) -> None:

@@ -17,6 +17,7 @@ from dsync.errors import ConflictError, DsyncError, LimitError, TransientError, 
 from dsync.flow.expiry import Expiry
 from dsync.flow.lag import Lag, seconds, source_time
 from dsync.flow.updates import drops, requests, runs
+from dsync.namespaces import Selection
 from dsync.progress import StreamProgress, Tracker
 from dsync.state import State
 from dsync.wire.gen.dsync.v1.flow_pb2 import Position
@@ -81,7 +82,7 @@ class Follower:
         sink: Connector,
         settings: StreamSettings,
         position: Position,
-        rename: Callable[[str], str],
+        selection: Selection,
         progress: StreamProgress,
         allow_deletes: Callable[[int], None],
     ) -> None:
@@ -90,7 +91,7 @@ class Follower:
         self.settings = settings
         # Everything before it is durable in the sink.
         self.position = position
-        self.rename = rename
+        self.selection = selection
         self.progress = progress
         self.allow_deletes = allow_deletes
         self._ahead = Ahead()
@@ -131,6 +132,8 @@ class Follower:
             partition_value=partition.partition_value,
         )
         async for answer in self.source.StreamUpdates(request):
+            if self.selection.excludes(answer.namespace):
+                leave_out(answer)
             self._read_events += events(answer)
             self.progress.know_of(self._read_events)
             await self._ahead.put(answer)
@@ -166,7 +169,7 @@ class Follower:
         by_namespace: dict[str, list[wire.Update]] = {}
         for answer in answers:
             if answer.updates:
-                by_namespace.setdefault(self.rename(answer.namespace), []).extend(answer.updates)
+                by_namespace.setdefault(self.selection.destination(answer.namespace), []).extend(answer.updates)
         writes = [
             self.sink.WriteUpdates(request)
             for name, updates in by_namespace.items()
@@ -187,7 +190,7 @@ class Follower:
         """How many documents the drops among the answers remove, as far as that is counted at all."""
         if self.settings.max_delete is None:
             return 0
-        names = [self.rename(answer.namespace) for answer in answers if drops(answer)]
+        names = [self.selection.destination(answer.namespace) for answer in answers if drops(answer)]
         asked = [self.sink.GetNamespaceMetadata(wire.GetNamespaceMetadataRequest(namespace=name)) for name in names]
         return sum(answer.count for answer in await asyncio.gather(*asked))
 
@@ -220,6 +223,12 @@ def events(answer: wire.StreamUpdatesResponse) -> int:
     return answer.events or len(answer.updates)
 
 
+def leave_out(answer: wire.StreamUpdatesResponse) -> None:
+    """Takes the updates out of an answer; what is left is its place in the stream."""
+    answer.events = events(answer)
+    answer.ClearField("updates")
+
+
 def _may_wait(answers: Sequence[wire.StreamUpdatesResponse]) -> bool:
     """Whether a conflict may be over with what follows: not where nothing follows, nor for ever."""
     updates, size = sum(len(answer.updates) for answer in answers), sum(answer.ByteSize() for answer in answers)
@@ -242,7 +251,7 @@ class Stream:
         state: State,
         settings: StreamSettings,
         positions: Sequence[Position],
-        rename: Callable[[str], str],
+        selection: Selection,
         tracker: Tracker,
     ) -> None:
         self.flow_id = flow_id
@@ -254,7 +263,7 @@ class Stream:
         self._expiry = Expiry(source, self._places, tracker)
         tracker.follow(len(positions))
         self.followers = [
-            Follower(source, sink, settings, position, rename, progress, self._allow_deletes)
+            Follower(source, sink, settings, position, selection, progress, self._allow_deletes)
             for position, progress in zip(positions, tracker.streams, strict=True)
         ]
         self._lag = Lag(source, self.followers, tracker, counts=settings.counts)

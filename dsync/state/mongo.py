@@ -28,6 +28,7 @@ from dsync.wire.gen.dsync.v1.flow_pb2 import Checkpoint, PlannedPartition, Posit
 logger = logging.getLogger(__name__)
 
 DEFAULT_DATABASE = "dsync_state"
+COLLECTIONS = ("flows", "partitions", "positions", "leases", "layout")
 # Of the layout; newer ones are refused. Raise it with a step in MIGRATIONS that leads from the one before, in one transaction.
 VERSION = 1
 # A lease that is not renewed for this long is free; it is renewed three times as often. Times are the server's.
@@ -115,11 +116,8 @@ class MongoState(State):
         """See State."""
         with self._explained():
             listing = await self._database.list_collections()
-            return {
-                f"{self._database.name}.{found['name']}": found["info"]["uuid"].hex()
-                async for found in listing
-                if "uuid" in found.get("info", {})
-            }
+            there = {found["name"]: found.get("info", {}).get("uuid", b"").hex() async for found in listing}
+            return {f"{self._database.name}.{name}": there.get(name, "") for name in COLLECTIONS}
 
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:

@@ -73,7 +73,10 @@ class State(ABC):
         return None
 
     async def own_namespaces(self) -> dict[str, str]:
-        """Namespaces of a store in which this state lives -> their identity, as the store's connector says it."""
+        """Namespaces of a store in which this state lives -> their identity, as the store's connector says it.
+
+        Those that will come to be are among them, with "" for their identity.
+        """
         return {}
 
     @abstractmethod

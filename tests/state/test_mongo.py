@@ -117,8 +117,9 @@ async def test_the_collections_of_the_state_are_known_by_name_and_identity(uri: 
         await state.lock("f")
         await state.begin(flow(), plan(1))
         own = await state.own_namespaces()
-    assert {f"{database}.flows", f"{database}.leases"} <= set(own)
-    assert all(len(identity) == 32 for identity in own.values())
+    assert {f"{database}.flows", f"{database}.leases", f"{database}.positions"} <= set(own)
+    assert f"{database}.orders" not in own
+    assert {len(identity) for name, identity in own.items() if name != f"{database}.positions"} == {32}
 
 
 async def test_a_damaged_row_is_an_error(uri: str, database: str, mongo: MongoClient[dict[str, Any]]) -> None:

@@ -433,11 +433,18 @@ class GeneratePlanRequest(google.protobuf.message.Message):
     NAMESPACES_FIELD_NUMBER: builtins.int
     INITIAL_SYNC_FIELD_NUMBER: builtins.int
     UPDATES_FIELD_NUMBER: builtins.int
+    EXCLUDED_FIELD_NUMBER: builtins.int
     initial_sync: builtins.bool
     updates: builtins.bool
     @property
     def namespaces(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """A name selects itself and all names below it; none asks for the source's default."""
+
+    @property
+    def excluded(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """dsync: names of namespaces, and of all below them, to leave out of both; the first part of a name may be missing. A source that
+        does not know this gives them all the same, and the engine leaves them out.
+        """
 
     def __init__(
         self,
@@ -445,8 +452,9 @@ class GeneratePlanRequest(google.protobuf.message.Message):
         namespaces: collections.abc.Iterable[builtins.str] | None = ...,
         initial_sync: builtins.bool = ...,
         updates: builtins.bool = ...,
+        excluded: collections.abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["initial_sync", b"initial_sync", "namespaces", b"namespaces", "updates", b"updates"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["excluded", b"excluded", "initial_sync", b"initial_sync", "namespaces", b"namespaces", "updates", b"updates"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___GeneratePlanRequest: typing_extensions.TypeAlias = GeneratePlanRequest
