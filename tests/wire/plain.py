@@ -16,6 +16,8 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, ti
 from dsync.wire.gen.adiom.v1 import adiom_pb2, messages_pb2
 
 FIRST_OWN_NUMBER = 100
+METHODS = {"GetInfo", "GetNamespaceMetadata", "WriteData", "WriteUpdates", "GeneratePlan", "ListData", "GetByIds"}
+METHODS |= {"StreamUpdates", "StreamLSN", "GetTransformInfo", "GetTransform"}
 BSON, JSON_ID = 1, 2
 INSERT, UPDATE, DELETE = 1, 2, 3
 PAGE_DOCUMENTS = 10
@@ -31,9 +33,8 @@ def plain_pool() -> descriptor_pool.DescriptorPool:
             _strip(message)
         for kind in proto.enum_type:
             _keep(kind.value, lambda value: value.number < FIRST_OWN_NUMBER)
-        _keep(proto.message_type, lambda message: not message.name.startswith("FinishNamespace"))
         for service in proto.service:
-            _keep(service.method, lambda method: method.name != "FinishNamespace")
+            _keep(service.method, lambda method: method.name in METHODS)
         pool.Add(proto)
     return pool
 
