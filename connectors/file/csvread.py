@@ -57,7 +57,7 @@ class CsvTable:
         self._writer = RowWriter(header.columns, header.fields, types, settings.null)
         # Names that Extended JSON would take for its own are written document by document.
         plain = header.fields and not self._writer.reserved
-        self._fast = FastTable(self._writer.keys, types, settings.null, settings.delimiter) if plain else None
+        self._fast = FastTable.of(header.fields, types, settings.null, self._dialect) if plain else None
 
     def _skip_blank(self, head: bytes, final: bool) -> int:
         if not final and len(head) < len(BOM):

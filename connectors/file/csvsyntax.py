@@ -87,6 +87,10 @@ class Dialect:
             return chunk
         return self._quoted.sub(lambda cell: b"x" * len(cell[0]), chunk)
 
+    def outside_quotes(self, chunk: bytes) -> bytes:
+        """The chunk without its legal quoted cells; quotes that are left are faults."""
+        return self._quoted.sub(b"", chunk) if b'"' in chunk else chunk
+
     def fault(self, chunk: bytes, ended: bool) -> Fault | None:
         """The first break of the structure; when more may follow (not `ended`), one that no further bytes can heal."""
         masked = self.masked(chunk)

@@ -11,6 +11,7 @@ from connectors.file.csvcells import EJSON, INFER, TYPES, CellError, CellType
 from connectors.file.csvfast import FastTable
 from connectors.file.csvnames import RowWriter
 from connectors.file.csvread import CsvError, CsvSettings
+from connectors.file.csvsyntax import Dialect
 from dsync import codec
 from dsync.errors import UsageError
 from tests.csv.reading import open_table, read_range
@@ -211,10 +212,12 @@ def test_whole_columns_mean_what_their_cells_mean_one_by_one(seed: int) -> None:
         types, null = rng.choices(kinds, k=width), rng.choice([None, "", "\\N", "5"])
         columns = [rng.choice([CELLS, *HOMOGENEOUS, *HOMOGENEOUS]) for _ in range(width)]
         rows = [[rng.choice(pool) for pool in columns] for _ in range(rng.randrange(1, 6))]
-        names = ['n"\u00e9', "b\\n", "c"][:width]
+        names = ["n\u00e9", "b c", "c"][:width]
         writer = RowWriter(names, names, types, null)
         chunk = "".join(",".join(map(_quoted, row)) + "\n" for row in rows).encode()
-        fast = FastTable(writer.keys, types, null, ",").documents(chunk, 7)
+        table = FastTable.of(names, types, null, Dialect(","))
+        assert table is not None
+        fast = table.documents(chunk, 7)
         expected = _one_by_one(writer, rows)
         if fast is None:
             continue
