@@ -111,16 +111,9 @@ def lines_of(documents: Sequence[bytes], data_type: wire.Type) -> bytes:
     """The documents as Extended JSON, each on a line. Raises DataError that names a document that is none."""
     with naming_documents():
         texts = codec.convert(documents, data_type, wire.EXTENDED_JSON)
-    lines = jsontext.to_lines(texts)
-    if data_type == wire.BSON:
-        return lines
-    try:
-        page = jsontext.split(lines, jsontext.Position("lines", 0), jsontext.Rest.END)
-    except jsontext.TextError as error:
-        raise DataError(f"document {error.number} of the batch: {error.reason}") from error
-    if len(page.texts) != len(texts):
-        raise DataError(f"a document of the batch, of {len(texts)}, is empty")
-    return lines
+        if data_type != wire.BSON:  # text was taken as it stands
+            jsontext.check(texts)
+    return jsontext.to_lines(texts)
 
 
 @contextmanager

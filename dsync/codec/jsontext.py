@@ -48,6 +48,9 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _LINE_END = re.compile(rb"[ \t\r]*(?:\n|\Z)")
 _OBJECT_LINE = re.compile(rb"\}[ \t\r]*\n[ \t\r\n]*(?=\{)")
 
+# More records at a time outgrow the processor's cache: two thirds of the rate for ten thousand.
+CHUNK_RECORDS = 1000
+
 # How often a guess at the end of the last whole element is tried before the text is walked through.
 _GUESSES = 3
 
@@ -140,17 +143,23 @@ def one_line(text: bytes) -> bytes:
 
 def check(texts: Sequence[bytes]) -> None:
     """Raises RecordError for the first of these records that is not one sound JSON object."""
+    for at in range(0, len(texts), CHUNK_RECORDS):
+        chunk = texts[at : at + CHUNK_RECORDS]
+        if not _are_sound(chunk):
+            for index, text in enumerate(chunk, at):
+                if reason := _refusal(text):
+                    raise RecordError(index, reason)
+
+
+def _are_sound(texts: Sequence[bytes]) -> bool:
+    """Whether all of them are, as far as a look at all at once can tell."""
     joined = b",".join(texts)
     try:
         raws = _records.decode(b"[" + joined + b"]")
     except (msgspec.DecodeError, RecursionError):
-        raws = []
+        return False
     # Equal lengths mean equal texts: nothing but the commas is between them.
-    if list(map(len, raws)) == list(map(len, texts)) and are_objects(texts) and is_utf8(joined):
-        return
-    for index, text in enumerate(texts):
-        if reason := _refusal(text):
-            raise RecordError(index, reason)
+    return list(map(len, raws)) == list(map(len, texts)) and are_objects(texts) and is_utf8(joined)
 
 
 def _refusal(text: bytes) -> str:
