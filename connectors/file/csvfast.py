@@ -59,7 +59,7 @@ class FastTable:
             return None
         try:
             text = chunk.decode()
-            if outside.count(b"\n") != chunk.count(b"\n"):
+            if outside is not chunk and outside.count(b"\n") != chunk.count(b"\n"):
                 rows, lines = self._spanning_rows(text, line)
                 return self._encoded(rows), lines
             return self._encoded(self._rows(text)), None

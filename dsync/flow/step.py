@@ -116,27 +116,32 @@ async def read_batch(source: Connector, settings: StepSettings, planned: Planned
 
     A batch of more than one page fits into a message of gRPC.
     """
-    request = wire.WriteDataRequest(namespace=planned.destination, type=settings.type)
-    cursor, documents, size = at.cursor, 0, 0
+    documents: list[bytes] = []
+    cursor, size = at.cursor, 0
     while True:
         page = await source.ListData(
             wire.ListDataRequest(partition=planned.partition, type=settings.type, cursor=cursor)
         )
-        if page.data:
-            page_bytes = sum(map(len, page.data))
-            if size and size + page_bytes > MOST_BATCH_BYTES:
-                break  # the page is read again for the next batch
-            request.data.extend(page.data)
-            documents += len(page.data)
-            size += page_bytes
+        # each look into a message's list makes its documents anew
+        data = list(page.data)
+        page_bytes = sum(map(len, data))
+        if size and size + page_bytes > MOST_BATCH_BYTES:
+            break  # the page is read again for the next batch
+        documents += data
+        size += page_bytes
         cursor = page.next_cursor
         # a source and a sink that never suspend must not hold the loop
         await asyncio.sleep(0)
-        if not cursor or size >= settings.batch_bytes or documents >= settings.batch_documents:
+        if not cursor or size >= settings.batch_bytes or len(documents) >= settings.batch_documents:
             break
     written = _written(at, planned.destination)
-    request.write_id = f"{settings.flow}/{planned.number:05d}/{written.batches}/{planned.destination}"
-    return Batch(request, documents, size, _advanced(at, cursor, written, documents, size))
+    request = wire.WriteDataRequest(
+        namespace=planned.destination,
+        data=documents,
+        type=settings.type,
+        write_id=f"{settings.flow}/{planned.number:05d}/{written.batches}/{planned.destination}",
+    )
+    return Batch(request, len(documents), size, _advanced(at, cursor, written, len(documents), size))
 
 
 def _written(at: Checkpoint, namespace: str) -> Written:
