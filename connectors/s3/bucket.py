@@ -28,8 +28,15 @@ CONNECT_SECONDS, READ_SECONDS = 10, 60
 DELETE_KEYS = 1000
 DEFAULT_REGION = "us-east-1"
 
+
 # What botocore knows of services, megabytes of JSON, read once a process instead of once a client.
-_descriptions = Loader()
+class _Descriptions(Loader):
+    def list_available_services(self, type_name: str) -> list[str]:
+        """The one that is asked for: looking into the folders of four hundred takes 30 ms."""
+        return ["s3"]
+
+
+_descriptions = _Descriptions()
 
 
 @dataclass(frozen=True, slots=True)
