@@ -11,6 +11,10 @@ INTERRUPTED = {130, 143}
 
 def main() -> None:
     """The `dsync` command; ends the process with its exit status."""
+    from dsync.garbage import collect_seldom
+
+    collect_seldom()
+
     from dsync.cli.ending import run_program
     from dsync.cli.messages import keep_speaking
     from dsync.cli.program import program

@@ -11,6 +11,7 @@ import sys
 
 from dsync.flow.ends import Assignment
 from dsync.flow.gauge import Gauge
+from dsync.garbage import collect_seldom
 from dsync.wire.gen.dsync.v1.flow_pb2 import Checkpoint, Step, StepResult
 from dsync.workers import frames
 from dsync.workers.here import Here, Report, to_failure
@@ -60,6 +61,7 @@ async def take_step(here: Here, step: Step, report: Report) -> StepResult:
 
 def main() -> None:
     """Runs until the pair closes."""
+    collect_seldom()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the coordinator decides what Ctrl-C means
     asyncio.run(serve(socket.socket(fileno=int(sys.argv[1]))))
 

@@ -15,7 +15,7 @@ from dsync.workers.process import Process
 logger = logging.getLogger(__name__)
 
 # Seconds between two looks at whether another process would pay.
-LOOK_SECONDS = 0.1
+LOOK_SECONDS = 0.05
 # Another process pays when this one keeps its core busy, and a core is idle.
 BUSY, IDLE_CORES = 0.8, 0.5
 
