@@ -6,20 +6,19 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 
 from dsync import wire
 from dsync.cancel import cancel
 from dsync.connector import Connector
 from dsync.endpoint import End, Endpoint, settled
+from dsync.engine import DaskEngine, parse_engine
 from dsync.errors import DataError, DsyncError, GapError, NotFoundError, SetAsideError, UnimplementedError
-from dsync.flow import budget
 from dsync.flow.agree import Agreement, agree, choose_mode, no_stream
 from dsync.flow.copy import Copy
 from dsync.flow.ends import Assignment, Wrapping, wrap_sink, wrap_source
 from dsync.flow.expiry import Expiry, foresee, history_of
-from dsync.flow.gauge import Gauge
 from dsync.flow.identity import make_flow, refuse_changed_settings
 from dsync.flow.lag import seconds
 from dsync.flow.plan import (
@@ -41,9 +40,8 @@ from dsync.progress.events import Listener, Result
 from dsync.settings import Mode, Settings
 from dsync.state import Flow, Progress, State, Status, open_state
 from dsync.wire.gen.dsync.v1.flow_pb2 import Position
-from dsync.workers.here import Here
-from dsync.workers.process import Process
-from dsync.workers.team import Team
+from dsync.workers import crews
+from dsync.workers.here import Crew
 from dsync.wrap.fence import Fence
 from dsync.wrap.retry import Retry
 
@@ -72,6 +70,8 @@ async def migrate(
     tracker.listener = on_event or tracker.listener
     if asked.reverse:
         source, destination, asked = destination, source, way_back(asked)
+    if parse_engine(asked.engine) is not None:
+        crews.refuse_unfit(source, destination, asked)
     run = Run(source, destination, asked, tracker, stop or asyncio.Event())
     async with run.opened():
         await run.settle()
@@ -141,6 +141,7 @@ class Run:
             self.tracker.warn(reason)
         asked = make_flow(self.agreement, _described(self.source_end), _described(self.destination_end), self.settings)
         await self.state.lock(asked.id)
+        await crews.outlast(self.state, asked.id, asked.destination)
         known = await self.state.flow(asked.id)
         if known is None and self.settings.reverse:
             raise GapError(
@@ -249,32 +250,18 @@ class Run:
         if self.flow.status != "copying":
             return
         self.tracker.enter("copying")
-        settings = self.settings
-        memory = settings.memory_limit or budget.default_memory_limit()
-        # a rate holds for all processes together, and one is enough for any that is worth a limit
-        several = self._in_other_processes() and not settings.write_rate_limit
-        count = min(budget.processes(memory, settings.workers), settings.copiers) if several else 1
-        gauge_bytes = budget.gauge_bytes(memory, count)
-        steps = self._step_settings()
-        team = Team(Here(self.source, self.sink, steps, Gauge(gauge_bytes)))
         job = Copy(
-            self.flow.id,
-            self.plan,
-            self.state,
-            team,
-            self.tracker,
-            self.stop,
-            self._first_write,
-            self._finish_namespace,
+            self.flow.id, self.plan, self.state, self.tracker, self.stop, self._first_write, self._finish_namespace
         )
-        growth = asyncio.create_task(team.grow(count, lambda: self._process(steps, gauge_bytes), job.remaining))
+        engine = parse_engine(self.settings.engine)
+        copiers = self.settings.local_copiers if engine is None else self.settings.copiers or len(self.plan)
         expiry = asyncio.create_task(self._watch_expiry(job))
         try:
-            await job.run(settings.copiers)
+            async with self._crew(engine, job) as crew:
+                await job.run(crew, copiers)
         finally:
-            await cancel([growth, expiry])
-            await asyncio.gather(growth, expiry, return_exceptions=True)
-            await team.close()
+            await cancel([expiry])
+            await asyncio.gather(expiry, return_exceptions=True)
         if not job.remaining():
             await self._set_status("copied" if self.mode == "InitialSync" else "following")
 
@@ -288,13 +275,20 @@ class Run:
         except DsyncError as error:
             job.errors.append(error)
 
-    def _in_other_processes(self) -> bool:
-        # a lease is watched in this process alone
-        return (
-            self.state.valid_until is None
-            and isinstance(self.source_end, Endpoint)
-            and isinstance(self.destination_end, Endpoint)
+    def _crew(self, engine: DaskEngine | None, job: Copy) -> AbstractAsyncContextManager[Crew]:
+        assignment = Assignment(
+            _described(self.source_end), _described(self.destination_end), self._wrapping(), self._step_settings(), 0
         )
+        if engine is not None:
+            return crews.on_cluster(engine, self.flow, self.state, assignment, self.settings)
+        ends = self.source, self.sink
+        return crews.at_hand(ends, assignment, self.settings, self._inherited(), job.remaining)
+
+    def _inherited(self) -> tuple[int, ...] | None:
+        """What other processes of this machine get to hold the flow with; None where there can be none."""
+        objects = not (isinstance(self.source_end, Endpoint) and isinstance(self.destination_end, Endpoint))
+        # a lease is watched in this process alone
+        return None if objects or self.state.valid_until is not None else self.state.inherited
 
     def _step_settings(self) -> StepSettings:
         batch = self.flow.batch
@@ -304,11 +298,6 @@ class Run:
             batch_bytes=batch["bytes"],
             batch_documents=batch["documents"],
         )
-
-    def _process(self, steps: StepSettings, gauge_bytes: int) -> Process:
-        assert isinstance(self.source_end, Endpoint) and isinstance(self.destination_end, Endpoint)
-        assignment = Assignment(self.source_end, self.destination_end, self._wrapping(), steps, gauge_bytes)
-        return Process(assignment, self.state.inherited)
 
     async def _first_write(self, name: str) -> None:
         """Remembers what a namespace is, so that one made anew under the flow is noticed."""

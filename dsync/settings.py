@@ -33,7 +33,10 @@ class Settings:
     selection: Selection = field(default_factory=Selection)
     mode: Mode | None = None
     flow: str = ""
-    copiers: int = LOAD_LEVELS["Low"]
+    # Partitions copied at a time; None: as many as there is room for on a cluster, a few in this process.
+    copiers: int | None = None
+    # Where steps run: "local", or a cluster's URI (dsync.engine).
+    engine: str = "local"
     # Processes that copy, this one among them; None: as many as pay.
     workers: int | None = None
     memory_limit: int | None = None
@@ -69,3 +72,8 @@ class Settings:
             value = getattr(self, name)
             if value is not None and value < least:
                 raise UsageError(f"{name} is {value!r}", remedy=f"give {least} or more")
+
+    @property
+    def local_copiers(self) -> int:
+        """Partitions at a time where one machine copies."""
+        return self.copiers or LOAD_LEVELS["Low"]

@@ -18,6 +18,7 @@ SHIPPED = [path for path in OURS if path.relative_to(TOP).parts[0] in ("dsync", 
 LONGEST_FILE, LONGEST_TEST_FILE, LONGEST_FUNCTION = 400, 500, 50
 # Modules that cost time to import; help and usage errors must do without.
 HEAVY = {"grpc", "pymongo", "bson", "boto3", "botocore", "pyarrow", "rich", "tenacity", "yaml", "zstandard", "asyncio"}
+HEAVY |= {"dask", "distributed", "tornado"}
 
 
 def name(path: Path) -> str:

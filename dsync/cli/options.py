@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from dsync.engine import LOCAL, parse_engine
 from dsync.errors import UsageError
 from dsync.settings import LOAD_LEVELS, Settings
 
@@ -130,9 +131,7 @@ SPEED = (
         ["--load-level"],
         type=click.Choice(list(LOAD_LEVELS), case_sensitive=False),
         metavar="[Low|Medium|High|Beast]",
-        default="Low",
-        show_default=True,
-        help="Partitions copied at a time: 4, 8, 16 or 32.",
+        help="Partitions copied at a time: 4, 8, 16 or 32. Default: Low; on a cluster one for each thread of its workers.",
     ),
     click.Option(
         ["--parallel-copiers"], type=click.IntRange(1), help="The same as a number; it wins over --load-level."
@@ -140,7 +139,15 @@ SPEED = (
     click.Option(
         ["--workers"],
         type=click.IntRange(1),
-        help="Processes at the most. Default: the cores, started only where they pay.",
+        help="Processes at the most. Default: the cores, started only where they pay; of a cluster all workers.",
+    ),
+    click.Option(
+        ["--engine"],
+        default=LOCAL,
+        show_default=True,
+        metavar="ENGINE",
+        help="Where steps of the copy run: local, or a Dask cluster by its scheduler: dask://HOST:8786 or tls://HOST:8786."
+        " See docs/scale-out.md.",
     ),
     click.Option(["--memory-limit"], type=Size(), help="For all processes together. Default: a quarter of the memory."),
     click.Option(
@@ -244,12 +251,14 @@ def to_settings(values: Mapping[str, Any]) -> Settings:
         raise UsageError("--restart and --cleanup exclude each other", remedy="give one of them")
     if (values["on_error"] == "set-aside") != bool(values["dead_letters"]):
         raise UsageError("--on-error set-aside and --dead-letters belong together", remedy="give both or neither")
-    copiers = values["parallel_copiers"] or LOAD_LEVELS[values["load_level"]]
+    copiers = values["parallel_copiers"] or LOAD_LEVELS.get(values["load_level"])
+    parse_engine(values["engine"])
     return Settings(
         selection=namespaces.parse(values["namespace"], values["exclude"]),
         mode=values["mode"],
         flow=values["flow"],
         copiers=copiers,
+        engine=values["engine"],
         workers=values["workers"],
         memory_limit=values["memory_limit"],
         writer_batch_size=values["writer_batch_size"],

@@ -81,7 +81,10 @@ def reset(ctx: click.Context, flow_id: str) -> None:
 
     async def use(opened: State) -> None:
         flow = await _found(opened, flow_id)
+        from dsync.workers.crews import outlast
+
         await opened.lock(flow.id)
+        await outlast(opened, flow.id, flow.destination)
         await opened.reset(flow.id)
 
     asyncio.run(_with_state(_metadata(ctx), use))
@@ -99,11 +102,13 @@ async def cleanup(source: Endpoint, destination: Endpoint, settings: Settings) -
     """Forgets the flow of this command line (`--cleanup`)."""
     from dsync.flow.agree import agree
     from dsync.flow.identity import make_flow
+    from dsync.workers.crews import outlast
 
     async with source.create() as reader, destination.create() as sink:
         flow = make_flow(await agree(reader, sink), source, destination, settings)
     async with open_state(settings.metadata) as opened:
         await opened.lock(flow.id)
+        await outlast(opened, flow.id, flow.destination)
         known = await opened.reset(flow.id)
     click.echo(f"forgot {flow.id}" if known else f"there was no state of {flow.id}", err=True)
     return 0

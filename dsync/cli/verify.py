@@ -178,7 +178,7 @@ def to_verify_settings(values: Mapping[str, Any]) -> VerifySettings:
         selection=general.selection,
         merge_namespaces=general.merge_namespaces,
         form=to_form(values),
-        tasks=values["parallel_integrity_check_workers"] or general.copiers,
+        tasks=values["parallel_integrity_check_workers"] or general.local_copiers,
         retry_for=general.retry_for,
         memory_limit=general.memory_limit,
         recheck=values.get("recheck", RECHECKS),

@@ -10,12 +10,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from dsync.cancel import cancel
-from dsync.errors import DsyncError, decisive
+from dsync.errors import DsyncError, TransientError, decisive
 from dsync.progress import Tracker
 from dsync.state import Progress, State
 from dsync.wire.gen.dsync.v1.flow_pb2 import Checkpoint, PlannedPartition, Step
-from dsync.workers.here import Worker, WorkerDied, to_error
-from dsync.workers.team import Team
+from dsync.workers.here import Crew, Worker, WorkerDied, to_error
 
 logger = logging.getLogger(__name__)
 
@@ -24,6 +23,8 @@ logger = logging.getLogger(__name__)
 COMMIT_SECONDS, SLOWEST_COMMIT_SECONDS, COMMIT_SHARE = 0.02, 0.2, 0.05
 # Seconds that steps get to come to their end after a stop was asked for.
 DRAIN_SECONDS = 4.0
+# Workers that may end, one after the other, over one step.
+MOST_DEATHS = 5
 
 
 class Copy:
@@ -39,7 +40,6 @@ class Copy:
         flow_id: str,
         plan: Sequence[Progress],
         state: State,
-        team: Team,
         tracker: Tracker,
         stop: asyncio.Event,
         first_write: Callable[[str], Awaitable[None]],
@@ -48,7 +48,7 @@ class Copy:
         self.flow_id = flow_id
         self.plan = plan
         self.state = state
-        self.team = team
+        self.crew: Crew
         self.tracker = tracker
         self.stop = stop
         self.first_write = first_write
@@ -60,14 +60,15 @@ class Copy:
         self._unsaved: dict[int, tuple[PlannedPartition, Checkpoint]] = {}
         self._committing = asyncio.Lock()
 
-    async def run(self, copiers: int) -> None:
+    async def run(self, crew: Crew, copiers: int) -> None:
         """Copies with so many partitions at a time, until all is done, something failed or `stop` is set.
 
         Raises the failure that decides. Returns with `stop` set when it was stopped; what is saved is right in every case.
         """
         for name in sorted({progress.planned.destination for progress in self.plan} - set(self._open)):
             await self._finish(name)
-        tasks = [asyncio.create_task(self._copier()) for _ in range(copiers)]
+        self.crew = crew
+        tasks = [asyncio.create_task(self._copier()) for _ in range(min(copiers, len(self.plan)))]
         commits = asyncio.create_task(self._commit_often())
         drain = asyncio.create_task(self._cut_short(tasks))
         try:
@@ -109,8 +110,9 @@ class Copy:
         return self.stop.is_set() or bool(self.errors)
 
     async def _copier(self) -> None:
-        worker = self.team.join()
+        worker: Worker | None = None
         try:
+            worker = await self.crew.join()
             while not self._ending:
                 progress = next(self._todo, None)
                 if progress is None:
@@ -119,7 +121,8 @@ class Copy:
         except DsyncError as error:
             self.errors.append(error)
         finally:
-            self.team.leave(worker)
+            if worker is not None:
+                self.crew.leave(worker)
 
     async def _copy_partition(self, worker: Worker, planned: PlannedPartition, at: Checkpoint) -> Worker:
         def keep(reached: Checkpoint) -> None:
@@ -128,14 +131,17 @@ class Copy:
             self._unsaved[planned.number] = planned, reached
             at = reached
 
+        deaths = 0
         while not at.done and not self._ending:
-            worker = self.team.balance(worker)
+            worker = self.crew.balance(worker)
             try:
                 result = await worker.step(Step(planned=planned, checkpoint=at), keep)
             except WorkerDied:
-                logger.warning("a worker process ended unexpectedly; its steps are taken again elsewhere")
-                worker = self.team.replace(worker)
+                deaths += 1
+                refuse_deadly(planned, deaths)
+                worker = await self.crew.replace(worker)
                 continue
+            deaths = 0
             keep(result.checkpoint)
             if result.HasField("failure"):
                 raise to_error(result.failure)
@@ -171,3 +177,13 @@ class Copy:
         await self._commit()
         await self.finish(name)
         self.tracker.finish(name)
+
+
+def refuse_deadly(planned: PlannedPartition, deaths: int) -> None:
+    """Raises TransientError for a step over which workers keep ending."""
+    logger.warning("a worker ended unexpectedly; its steps are taken again elsewhere")
+    if deaths >= MOST_DEATHS:
+        raise TransientError(
+            f"{deaths} workers in a row ended over partition {planned.number} of {planned.partition.namespace!r}",
+            remedy="see what ends them, memory above all",
+        )

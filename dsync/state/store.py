@@ -32,6 +32,8 @@ class Flow:
     status: Status = "copying"
     generation: int = 1
     namespaces: dict[str, dict[str, Any]] = field(default_factory=dict)
+    # Seconds for which workers on other machines may write on when this run's process is gone; 0: it has none.
+    away: float = 0.0
     created: float = field(default_factory=time.time)
     updated: float = field(default_factory=time.time)
 

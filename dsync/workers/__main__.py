@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import math
 import os
 import signal
 import socket
@@ -14,7 +16,9 @@ from dsync.flow.gauge import Gauge
 from dsync.garbage import collect_seldom
 from dsync.wire.gen.dsync.v1.flow_pb2 import Checkpoint, Step, StepResult
 from dsync.workers import frames
+from dsync.workers.grant import Grant, end_at
 from dsync.workers.here import Here, Report, to_failure
+from dsync.wrap.limit import RateLimit
 
 logger = logging.getLogger(__name__)
 
@@ -24,8 +28,16 @@ async def serve(end: socket.socket) -> None:
     reader, writer = await frames.open_frames(end)
     _, greeting = await frames.receive(reader)
     assignment = Assignment.from_json(greeting)
-    async with assignment.opened() as (source, sink):
-        here = Here(source, sink, assignment.steps, Gauge(assignment.gauge_bytes))
+    async with contextlib.AsyncExitStack() as ending:
+        try:
+            source, sink = await ending.enter_async_context(assignment.opened())
+        except Exception as error:
+            logger.debug("the ends cannot be opened", exc_info=error)
+            writer.write(frames.pack(frames.GREETING, to_failure(error).SerializeToString()))
+            await writer.drain()
+            return
+        gauge, limit = Gauge(assignment.gauge_bytes), RateLimit(sink, math.inf)
+        here = Here(source, limit, assignment.steps, gauge)
         writer.write(frames.pack(frames.GREETING, b""))
         steps: set[asyncio.Task[None]] = set()
 
@@ -45,9 +57,19 @@ async def serve(end: socket.socket) -> None:
                 if steps:
                     os._exit(0)  # at once: nothing may be written any more for a coordinator that is gone
                 return
+            if number == frames.GREETING:
+                obey(Grant.from_json(body), gauge, limit)
+                continue
             step = asyncio.create_task(answer(number, body))
             steps.add(step)
             step.add_done_callback(steps.discard)
+
+
+def obey(grant: Grant, gauge: Gauge, limit: RateLimit) -> None:
+    """From now on this process ends with the grant, and keeps to its measures."""
+    end_at(grant.until)
+    gauge.limit_bytes = grant.gauge_bytes
+    limit.documents_per_second = grant.documents_per_second or math.inf
 
 
 async def take_step(here: Here, step: Step, report: Report) -> StepResult:

@@ -7,7 +7,8 @@ import socket
 import struct
 
 HEAD = struct.Struct("<II")
-# The number of the first frame each way: the assignment, and the worker's word that it is ready.
+# The number of the first frame each way: the assignment, and the worker's word that it is ready (nothing) or not (a Failure).
+# Later ones of this number are grants.
 GREETING = 0
 
 

@@ -30,8 +30,32 @@ class Worker(Protocol):
         """Ends the worker; repeatable."""
 
 
+class Crew(Protocol):
+    """The workers of a run, as copiers see them: each takes one, keeps to it, and lets go of it."""
+
+    async def join(self) -> Worker:
+        """The worker for one more copier, when there is room for it. Raises DsyncError where no worker can be had."""
+
+    def leave(self, worker: Worker) -> None:
+        """A copier has ended."""
+
+    def balance(self, worker: Worker) -> Worker:
+        """The same worker, or another one that has less to do."""
+
+    async def replace(self, worker: Worker) -> Worker:
+        """Another worker for a copier whose worker died, once it is sure that nothing of that one writes any more."""
+
+
 class WorkerDied(Exception):
     """A worker process ended while it had steps."""
+
+
+class NotStarted(WorkerDied):
+    """A worker process could not open its ends; says why."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__()
+        self.failure = failure
 
 
 class Here:

@@ -10,9 +10,10 @@ import sys
 from collections.abc import Sequence
 
 from dsync.flow.ends import Assignment
-from dsync.wire.gen.dsync.v1.flow_pb2 import Step, StepResult
+from dsync.wire.gen.dsync.v1.flow_pb2 import Failure, Step, StepResult
 from dsync.workers import frames
-from dsync.workers.here import Report, WorkerDied
+from dsync.workers.grant import Grant
+from dsync.workers.here import NotStarted, Report, WorkerDied
 
 # Seconds for a worker to end by itself after its pipe was closed.
 END_SECONDS = 5.0
@@ -21,9 +22,14 @@ END_SECONDS = 5.0
 class Process:
     """A Worker in another process. It ends when the pair closes, so none outlives its coordinator."""
 
-    def __init__(self, assignment: Assignment, inherited: Sequence[int] = ()) -> None:
+    def __init__(
+        self, assignment: Assignment, inherited: Sequence[int] = (), *, folder: str | None = None, silent: bool = False
+    ) -> None:
+        """`folder` is where it runs, this process's own where None; a `silent` one prints nothing."""
         self.assignment = assignment
         self.inherited = inherited
+        self.folder = folder
+        self.silent = silent
         self.load = 0
         self._answers: dict[int, asyncio.Future[StepResult]] = {}
         self._reports: dict[int, Report] = {}
@@ -34,21 +40,31 @@ class Process:
         self.dead = False
 
     async def start(self) -> None:
-        """Starts the process and waits until its ends are open. Raises WorkerDied where it ends before."""
+        """Starts it and waits until its ends are open. Raises WorkerDied where it ends before, NotStarted with its reason."""
         ours, theirs = socket.socketpair()
         with theirs:
             command = [sys.executable, "-m", "dsync.workers", str(theirs.fileno())]
             # closing the pair ends it, so nobody needs to wait for a group or a signal
             kept = [theirs.fileno(), *self.inherited]
             # takes a millisecond; and a worker is ended by its pipe, not by what asyncio knows of processes
-            self._process = subprocess.Popen(command, pass_fds=kept, stdin=subprocess.DEVNULL)  # noqa: ASYNC220, S603
+            self._process = subprocess.Popen(  # noqa: ASYNC220, S603
+                command,
+                pass_fds=kept,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL if self.silent else None,
+                stderr=subprocess.DEVNULL if self.silent else None,
+                cwd=self.folder,
+            )
         reader, self._writer = await frames.open_frames(ours)
         self._writer.write(frames.pack(frames.GREETING, self.assignment.to_json()))
         try:
-            await frames.receive(reader)
+            _, refusal = await frames.receive(reader)
         except (asyncio.IncompleteReadError, ConnectionError):
             self.dead = True
             raise WorkerDied from None
+        if refusal:
+            self.dead = True
+            raise NotStarted(Failure.FromString(refusal))
         self._listener = asyncio.create_task(self._listen(reader))
 
     async def _listen(self, reader: asyncio.StreamReader) -> None:
@@ -69,6 +85,11 @@ class Process:
             self._reports[number](result.checkpoint)
         else:
             self._answers.pop(number).set_result(result)
+
+    def grant(self, grant: Grant) -> None:
+        """Says until when it may write; a process that has heard of a grant once ends at the end of the last one."""
+        if not self.dead and self._writer is not None:
+            self._writer.write(frames.pack(frames.GREETING, grant.to_json()))
 
     async def step(self, step: Step, report: Report) -> StepResult:
         """See Worker."""

@@ -27,30 +27,33 @@ class Team:
         self.workers: list[Worker] = [here]
         self._here = here
 
-    def join(self) -> Worker:
-        """The worker for one more copier."""
+    async def join(self) -> Worker:
+        """See Crew: the one with the fewest copiers."""
+        return self._least_loaded()
+
+    def _least_loaded(self) -> Worker:
         worker = min(self.workers, key=lambda worker: worker.load)
         worker.load += 1
         return worker
 
     def leave(self, worker: Worker) -> None:
-        """A copier has ended."""
+        """See Crew."""
         worker.load -= 1
 
     def balance(self, worker: Worker) -> Worker:
-        """The same worker, or another one that has at least two copiers less."""
+        """See Crew: another one that has at least two copiers less."""
         least = min(self.workers, key=lambda worker: worker.load)
         if worker.load - least.load < 2:
             return worker
         self.leave(worker)
-        return self.join()
+        return self._least_loaded()
 
-    def replace(self, worker: Worker) -> Worker:
-        """Another worker for a copier whose worker died."""
+    async def replace(self, worker: Worker) -> Worker:
+        """See Crew: a process that died writes nothing any more."""
         if worker in self.workers and worker is not self._here:
             self.workers.remove(worker)
         self.leave(worker)
-        return self.join()
+        return self._least_loaded()
 
     async def close(self) -> None:
         """Ends all processes."""

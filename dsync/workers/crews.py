@@ -1,0 +1,120 @@
+"""The workers of a copy: this machine's, or a cluster's."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+
+from dsync.cancel import cancel
+from dsync.connector import Connector
+from dsync.endpoint import Endpoint
+from dsync.engine import DaskEngine
+from dsync.errors import DsyncError, UsageError
+from dsync.flow import budget
+from dsync.flow.ends import Assignment
+from dsync.flow.gauge import Gauge
+from dsync.settings import Settings
+from dsync.state import Flow, State
+from dsync.workers.grant import DRIFT
+from dsync.workers.here import Crew, Here
+from dsync.workers.process import Process
+from dsync.workers.team import Team
+
+logger = logging.getLogger(__name__)
+
+
+@asynccontextmanager
+async def at_hand(
+    ends: tuple[Connector, Connector],
+    assignment: Assignment,
+    settings: Settings,
+    inherited: tuple[int, ...] | None,
+    remaining: Callable[[], int],
+) -> AsyncIterator[Crew]:
+    """This process with its open ends, and more on this machine where they pay; `inherited` None: this process alone."""
+    memory = settings.memory_limit or budget.default_memory_limit()
+    # a rate holds for all processes together, and one is enough for any that is worth a limit
+    several = inherited is not None and not settings.write_rate_limit
+    count = min(budget.processes(memory, settings.workers), settings.local_copiers) if several else 1
+    each = replace(assignment, gauge_bytes=budget.gauge_bytes(memory, count))
+    team = Team(Here(*ends, each.steps, Gauge(each.gauge_bytes)))
+    growth = asyncio.create_task(team.grow(count, lambda: Process(each, inherited or ()), remaining))
+    try:
+        yield team
+    finally:
+        await cancel([growth])
+        await asyncio.gather(growth, return_exceptions=True)
+        await team.close()
+
+
+def refuse_unfit(source: object, destination: object, settings: Settings) -> None:
+    """Raises UsageError for what a cluster cannot have."""
+    for end in (source, destination):
+        if not isinstance(end, Endpoint):
+            raise UsageError(
+                f"the connector object {type(end).__name__!r} cannot go to other machines",
+                remedy="give a URI, or copy with the engine local",
+            )
+    if settings.metadata in ("memory:", "memory://"):
+        raise UsageError(
+            "workers on other machines need a state that outlives this process",
+            remedy="name a file or a MongoDB database with --metadata, or copy with --engine local",
+        )
+
+
+@asynccontextmanager
+async def on_cluster(
+    engine: DaskEngine, flow: Flow, state: State, assignment: Assignment, settings: Settings
+) -> AsyncIterator[Crew]:
+    """The workers of a Dask cluster. The state says that they are away until they have surely ended: see `outlast`."""
+    first = "distributed" not in sys.modules
+    try:
+        from dsync.workers.cluster import Cluster
+        from dsync.workers.ground import Ground
+        from dsync.workers.link import Link
+        from dsync.workers.member import Job
+        from dsync.workers.shares import Shares
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"--engine dask needs the package {error.name!r}", remedy="pip install 'dsync[dask]'"
+        ) from error
+    if first:
+        # what matters of what it prints is said here; a program that uses Dask itself keeps its own settings
+        logging.getLogger("distributed").setLevel(logging.CRITICAL)
+
+    away = replace(assignment, wrapping=replace(assignment.wrapping, rate=0.0))  # a share of it comes with each grant
+    ground = Ground.of(away.source, flow.source, away.destination, flow.destination, settings.dead_letters)
+    shares = Shares(settings.memory_limit, settings.write_rate_limit, settings.workers)
+    job = Job(Link(engine), away, ground, shares, engine.lease, lambda: state.valid_until)
+    cluster = Cluster(engine, job, settings.retry_for)
+    flow.away = engine.lease
+    await state.update(flow)
+    try:
+        async with cluster:
+            yield cluster
+    finally:
+        if cluster.ended:
+            flow.away = 0.0
+            with suppress(DsyncError):  # whoever holds the flow now waited for them
+                await state.update(flow)
+
+
+async def outlast(state: State, flow_id: str, destination: str) -> None:
+    """Waits until workers of runs that were killed surely write to this destination no more. The caller holds the flow.
+
+    Every such run has lost its hold on its flow by now, or lives: what it granted last ends within a lease from now.
+    """
+    flows = [flow for flow in await state.flows() if flow.destination == destination and flow.away]
+    if not flows:
+        return
+    seconds = max(flow.away for flow in flows) * DRIFT
+    logger.warning("waiting %.0f s until the workers of an earlier run have surely ended", seconds)
+    await asyncio.sleep(seconds)
+    for flow in flows:
+        if flow.id == flow_id:
+            flow.away = 0.0
+            await state.update(flow)
