@@ -16,7 +16,7 @@ TARGET = "bench_cluster"
 LEASE_SECONDS = 5
 
 
-def cluster(place: Place, runs: int, quick: bool) -> Iterator[Fact]:
+def figures(place: Place, *, quick: bool) -> Iterator[Fact]:
     """A file of BSON into MongoDB: what is wrong in the end, and how long it took beside an undisturbed run."""
     source = Place(place.servers, place.folder, MILLION // 10 if quick else MILLION).bson()
     clear = drop(place, TARGET)

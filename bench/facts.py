@@ -138,11 +138,19 @@ def _repeat_rows(source: Path, target: Path, times: int) -> None:
             shutil.copyfileobj(rows, out, MEGABYTE)
 
 
+def dask_cluster(place: Place, runs: int, quick: bool) -> Iterator[Fact]:
+    """Two workers, one of them killed."""
+    from bench.cluster import figures  # which brings Dask
+
+    yield from figures(place, quick=quick)
+
+
 GROUPS: dict[str, Callable[[Place, int, bool], Iterator[Fact]]] = {
     "start-up": start_up,
     "slow sink": slow_sink,
     "worker processes": worker_processes,
     "memory": memory,
+    "dask cluster": dask_cluster,
 }
 
 

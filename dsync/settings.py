@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
+from dsync.engine import parse_engine
 from dsync.errors import UsageError
 from dsync.namespaces import Selection
 
@@ -68,6 +69,7 @@ class Settings:
             raise UsageError(f"there is no mode {self.mode!r}", remedy=f"give one of {', '.join(get_args(Mode))}")
         if self.duplicates not in ("fail", "last"):
             raise UsageError(f"duplicates cannot be {self.duplicates!r}", remedy="give 'fail' or 'last'")
+        parse_engine(self.engine)
         for name, least in LEAST.items():
             value = getattr(self, name)
             if value is not None and value < least:

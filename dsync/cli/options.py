@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from dsync.engine import LOCAL, parse_engine
+from dsync.engine import LOCAL
 from dsync.errors import UsageError
 from dsync.settings import LOAD_LEVELS, Settings
 
@@ -252,7 +252,6 @@ def to_settings(values: Mapping[str, Any]) -> Settings:
     if (values["on_error"] == "set-aside") != bool(values["dead_letters"]):
         raise UsageError("--on-error set-aside and --dead-letters belong together", remedy="give both or neither")
     copiers = values["parallel_copiers"] or LOAD_LEVELS.get(values["load_level"])
-    parse_engine(values["engine"])
     return Settings(
         selection=namespaces.parse(values["namespace"], values["exclude"]),
         mode=values["mode"],

@@ -180,10 +180,14 @@ def test_updates_that_follow_a_copy_are_not_overwritten_by_a_worker_that_was_cut
     try:
         run = dsync.start(*engine(cluster), *SLOW, *names, *ends)
         until(lambda: count_of(mongo, target) > 15_000, run)
-        first.send_signal(signal.SIGSTOP)  # its process goes on for as long as its grant lasts
+        suspended = [*children(first.pid), first.pid]
+        for pid in suspended:
+            os.kill(pid, signal.SIGSTOP)
         mongo[filled]["one"].update_many({}, {"$set": {"text": "changed"}})
         ended(run)
-        first.send_signal(signal.SIGCONT)
+        for pid in suspended:
+            os.kill(pid, signal.SIGCONT)
+        until(lambda: not any(map(lives, suspended[:-1])))
         report = oracle.compare(oracle.mongo_side(mongo_uri, filled), oracle.mongo_side(mongo_uri, target))
         assert report.equal, report
     finally:
