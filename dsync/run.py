@@ -17,12 +17,12 @@ from dsync.engine import DaskEngine, parse_engine
 from dsync.errors import DataError, DsyncError, GapError, NotFoundError, SetAsideError, UnimplementedError
 from dsync.flow.agree import Agreement, agree, choose_mode, no_stream
 from dsync.flow.copy import Copy
+from dsync.flow.definitions import Definitions, refuse_definitions
 from dsync.flow.ends import Assignment, Wrapping, wrap_sink, wrap_source
-from dsync.flow.expiry import Expiry, foresee, history_of
+from dsync.flow.expiry import Expiry, foresee
 from dsync.flow.identity import make_flow, refuse_changed_settings
 from dsync.flow.lag import seconds
 from dsync.flow.plan import (
-    Plan,
     admit,
     describe,
     make_plan,
@@ -30,6 +30,7 @@ from dsync.flow.plan import (
     refuse_same_data,
     refuse_several,
     state_in,
+    unfinished_beside,
 )
 from dsync.flow.reverse import keep_way_back, way_back
 from dsync.flow.step import StepSettings
@@ -102,6 +103,7 @@ class Run:
     # What was asked for, without the state itself.
     selection: Selection
     mode: Mode
+    definitions: Definitions
     flow: Flow
     plan: list[Progress]
     positions: list[Position]
@@ -139,6 +141,8 @@ class Run:
         self.mode, reason = choose_mode(self.agreement, self.settings.mode)
         if reason:
             self.tracker.warn(reason)
+        if self.settings.indexes or self.settings.views:
+            refuse_definitions(self.agreement, self.settings, self.mode)
         asked = make_flow(self.agreement, _described(self.source_end), _described(self.destination_end), self.settings)
         await self.state.lock(asked.id)
         await crews.outlast(self.state, asked.id, asked.destination)
@@ -158,6 +162,7 @@ class Run:
             self.flow = replace(asked, generation=known.generation + 1) if known else asked
             self._wrap()
             await self._begin()
+        self.definitions = Definitions(self.source, self.sink, self.selection, self.settings, self.tracker)
 
     def _goes_on(self, known: Flow) -> bool:
         """Whether this run continues the known flow; a copy that is complete is made anew unless its changes are followed."""
@@ -190,22 +195,21 @@ class Run:
             copy=copies,
             updates=source.updates or self.mode != "InitialSync",
             merge=settings.merge_namespaces,
+            definitions=settings.indexes,
+            views=settings.views,
         )
         if self.mode != "InitialSync" and not plan.positions:
             self._do_without_stream()
         if self.mode != "InitialSync":
-            await self._foresee(plan)
+            await foresee(self.source, plan.documents, self.tracker)
         refuse_several(plan.destinations, self.agreement.sink)
         found = await describe(self.sink, plan.destinations)
         if found:
             await refuse_same_data(self.source, plan, found)
         for warning in [*plan.warnings, *admit(self.flow, found, keyed=keyed, overwrite=settings.overwrite)]:
             self.tracker.warn(warning)
-        for other in await self.state.flows():
-            same_ends = (other.source, other.destination) == (self.flow.source, self.flow.destination)
-            if same_ends and other.id != self.flow.id and other.status == "copying":
-                name = other.name or "without a name"
-                self.tracker.warn(f"another copy between these ends is unfinished: flow {other.id} ({name})")
+        for warning in unfinished_beside(self.flow, await self.state.flows()):
+            self.tracker.warn(warning)
         if not copies:
             self.tracker.warn("no earlier copy was found: only changes from now on are applied")
         self.flow.namespaces = {name: {"empty": not found[name].count} for name in found}
@@ -216,16 +220,6 @@ class Run:
     def _do_without_stream(self) -> None:
         self.tracker.warn(no_stream(self.agreement, self.settings.mode))
         self.mode = "InitialSync"
-
-    async def _foresee(self, plan: Plan) -> None:
-        """Says beforehand how long the source keeps changes, and warns where that may not do."""
-        history = await history_of(self.source)
-        if history is None:
-            return
-        self.tracker.kept_seconds = history.kept_seconds
-        warning = foresee(history, sum(planned.partition.estimated_count for planned in plan.partitions))
-        if warning:
-            self.tracker.warn(warning)
 
     async def _resume(self) -> None:
         await self._take_plan()
@@ -250,6 +244,7 @@ class Run:
         if self.flow.status != "copying":
             return
         self.tracker.enter("copying")
+        await self.definitions.prepare()
         job = Copy(
             self.flow.id, self.plan, self.state, self.tracker, self.stop, self._first_write, self._finish_namespace
         )
@@ -263,6 +258,8 @@ class Run:
             await cancel([expiry])
             await asyncio.gather(expiry, return_exceptions=True)
         if not job.remaining():
+            if self.mode == "InitialSync":
+                await self.definitions.complete(later=False)
             await self._set_status("copied" if self.mode == "InitialSync" else "following")
 
     async def _watch_expiry(self, job: Copy) -> None:
@@ -362,8 +359,11 @@ class Run:
                 counts=self.agreement.source.capabilities.source.lsn_stream,
             )
             ends = self.source, self.sink, self.state
+            await self.definitions.complete(later=True)
             stream = Stream(self.flow.id, *ends, settings, self.positions, self.selection, self.tracker)
-            await stream.run(self.stop, until_caught_up=self.settings.until_caught_up)
+            beside = self.definitions.watch()
+            await stream.run(self.stop, until_caught_up=self.settings.until_caught_up, beside=beside)
+            await self.definitions.settle(stopped=self.stop.is_set())
             await self._keep_way_back()
             if self.stop.is_set():
                 return

@@ -58,6 +58,9 @@ class Settings:
     dead_letters: str = ""
     # End when everything up to the source's present time is durable.
     until_caught_up: bool = False
+    # Carry over what namespaces are besides their documents: indexes, validators, options; and views.
+    indexes: bool = False
+    views: bool = False
     # Documents that a change stream may delete in a run; None: any number.
     max_delete: int | None = None
     # How often positions of change streams are saved.

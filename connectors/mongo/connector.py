@@ -10,8 +10,9 @@ from typing import Any
 
 from bson.timestamp import Timestamp
 
-from connectors.mongo import address, lookup, namespaces, oplog, query
+from connectors.mongo import address, definitions, lookup, namespaces, oplog, query
 from connectors.mongo.applying import Applier
+from connectors.mongo.definitions import Definer
 from connectors.mongo.deployment import Deployment, Encoded, Timeouts
 from connectors.mongo.namespaces import Collection, Selection
 from connectors.mongo.planning import PlanRule, plan_collection
@@ -94,10 +95,15 @@ class MongoConnector(Connector):
             default_plan=True,
             get_by_ids=True,
             lsn_stream=streams,
+            definitions=definitions.KIND,
             updates=streams,
         )
         sink = wire.Capabilities.Sink(
-            supported_data_types=[wire.BSON], preferred_batch_bytes=BATCH_BYTES, updates=True, keyed=True
+            supported_data_types=[wire.BSON],
+            preferred_batch_bytes=BATCH_BYTES,
+            updates=True,
+            keyed=True,
+            definitions=definitions.KIND,
         )
         now = await self._now() if streams else None
         kept = await oplog.kept(self._deployment, now) if now and request.history else None
@@ -132,12 +138,12 @@ class MongoConnector(Connector):
         after = await self._now() if request.updates else None
         selection = Selection(tuple(request.namespaces), self._address.database)
         excluded = tuple(request.excluded)
-        collections, warnings = await namespaces.select(self._deployment, selection, excluded)
+        collections, warnings = await namespaces.select(self._deployment, selection, excluded, views=request.views)
         response = wire.GeneratePlanResponse(warnings=warnings)
         rule = PlanRule(self._partition_documents, self._page_documents, self._filter, after)
         for collection in collections if request.initial_sync else ():
             response.partitions.extend(await plan_collection(self._deployment, collection, rule))
-            lost = await namespaces.not_carried(self._deployment, collection)
+            lost = await namespaces.not_carried(self._deployment, collection, definitions=request.definitions)
             response.warnings.extend([lost] if lost else [])
         if after is not None:
             response.updates_partitions.extend(self._update_partitions(selection, collections, excluded, after))
@@ -225,6 +231,17 @@ class MongoConnector(Connector):
         found = await lookup.by_ids(self._deployment, namespace, wanted, self._filter)
         items = [wire.GetByIdsResponse.ResponseItem(data=document) for document in found]
         return wire.GetByIdsResponse(data=items)
+
+    async def ReadDefinitions(self, request: wire.ReadDefinitionsRequest) -> wire.ReadDefinitionsResponse:
+        """Options and indexes of collections, views."""
+        selection = Selection(tuple(request.namespaces), self._address.database)
+        return wire.ReadDefinitionsResponse(definitions=await definitions.read(self._deployment, selection, request))
+
+    async def WriteDefinition(self, request: wire.WriteDefinitionRequest) -> wire.WriteDefinitionResponse:
+        """Raises ConflictError for a unique index that the documents do not allow; all others are made."""
+        database, name = namespaces.split_for_writing(request.definition.namespace, self._address)
+        warnings = await Definer(self._deployment).write(database, name, request)
+        return wire.WriteDefinitionResponse(warnings=warnings)
 
     async def _position(self, cursor: bytes, names: Sequence[str]) -> Position:
         """The position of a cursor; without one, the present."""

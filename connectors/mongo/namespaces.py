@@ -113,22 +113,31 @@ def split_for_writing(namespace: str, address: Address) -> tuple[str, str]:
 
 
 async def select(
-    deployment: Deployment, selection: Selection, excluded: Sequence[str] = ()
+    deployment: Deployment, selection: Selection, excluded: Sequence[str] = (), *, views: bool = False
 ) -> tuple[list[Collection], list[str]]:
     """The collections to copy, and a sentence for all that is left out without having been `excluded`.
 
     Raises NotFoundError for a name that matches nothing.
     """
+    visible = await select_all(deployment, selection)
+    _refuse_unmatched(selection, visible)
+    visible = [c for c in visible if not leaves_out(excluded, c.namespace)]
+    skipped = [
+        f"{c.namespace!r} is a {_KINDS.get(c.kind, c.kind)} and is skipped"
+        for c in visible
+        if c.kind in _KINDS and not (views and c.kind == "view")
+    ]
+    return [c for c in visible if c.kind not in _KINDS], skipped
+
+
+async def select_all(deployment: Deployment, selection: Selection) -> list[Collection]:
+    """Collections, views and time series of the users that a selection covers, by name."""
     listed: list[Collection] = []
     for database in selection.databases or await _all_databases(deployment):
         if database not in SERVER_DATABASES:
             listed += await list_collections(deployment, database)
-    covered = sorted((c for c in listed if selection.covers(c.namespace)), key=lambda c: c.namespace)
-    visible = [c for c in covered if is_data(c.database, c.name)]
-    _refuse_unmatched(selection, visible)
-    visible = [c for c in visible if not leaves_out(excluded, c.namespace)]
-    skipped = [f"{c.namespace!r} is a {_KINDS.get(c.kind, c.kind)} and is skipped" for c in visible if c.kind in _KINDS]
-    return [c for c in visible if c.kind not in _KINDS], skipped
+    covered = (c for c in listed if selection.covers(c.namespace) and is_data(c.database, c.name))
+    return sorted(covered, key=lambda c: c.namespace)
 
 
 _KINDS = {"view": "view", "timeseries": "time-series collection"}
@@ -177,9 +186,12 @@ async def find_collection(deployment: Deployment, database: str, name: str) -> C
     return found[0] if found else None
 
 
-async def not_carried(deployment: Deployment, collection: Collection) -> str:
-    """A sentence about what a copy of the documents leaves behind of their collection; empty for nothing."""
+async def not_carried(deployment: Deployment, collection: Collection, *, definitions: bool = False) -> str:
+    """A sentence about what a copy of the documents, or of documents and definitions, leaves behind; empty for nothing."""
     options = collection.options
+    if definitions:
+        lost = options.get("encryptedFields")
+        return f"{collection.namespace!r}: not carried over: its encrypted fields" if lost else ""
     names = [label for option, label in _OPTIONS.items() if options.get(option)]
     if options.get("collation", {}).get("locale", "simple") != "simple":
         names.append("its collation")
@@ -190,7 +202,7 @@ async def not_carried(deployment: Deployment, collection: Collection) -> str:
 
 
 _OPTIONS = {
-    "capped": "that it is capped",
+    "capped": "that it is capped (what it lets go of by itself stays at the destination)",
     "validator": "its validator",
     "clusteredIndex": "its clustered index",
     "changeStreamPreAndPostImages": "its pre- and post-images",

@@ -80,6 +80,13 @@ RUN = (
         ["--until-caught-up"], is_flag=True, help="End when all changes up to the end of the copy are applied."
     ),
     click.Option(
+        ["--indexes"],
+        is_flag=True,
+        help="Copy indexes, validators and options of collections too: options before the data, the rest after it; unique"
+        " indexes as soon as no change under way is in their way. TTL indexes delete at the destination from then on.",
+    ),
+    click.Option(["--views"], is_flag=True, help="Make the views of the source at the destination, after the data."),
+    click.Option(
         ["--reverse"],
         is_flag=True,
         help="Follow the changes of DESTINATION back to SOURCE, from where the last run of the same command ended.",
@@ -271,6 +278,8 @@ def to_settings(values: Mapping[str, Any]) -> Settings:
         duplicates=values["duplicates"],
         dead_letters=values["dead_letters"],
         until_caught_up=values["until_caught_up"],
+        indexes=values["indexes"],
+        views=values["views"],
         max_delete=values["max_delete"],
         save_positions_seconds=values["cdc_resume_token_interval"],
     )

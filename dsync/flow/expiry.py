@@ -62,7 +62,18 @@ def refuse_expired(history: History, positions: Iterable[float]) -> None:
             )
 
 
-def foresee(history: History, documents: int) -> str:
+async def foresee(source: Connector, documents: int, tracker: Tracker) -> None:
+    """Notes, before a copy of so many documents, how long the source keeps changes, with a warning where that may not do."""
+    history = await history_of(source)
+    if history is None:
+        return
+    tracker.kept_seconds = history.kept_seconds
+    warning = too_many(history, documents)
+    if warning:
+        tracker.warn(warning)
+
+
+def too_many(history: History, documents: int) -> str:
     """A warning before a copy of so many documents that may take longer than changes are kept; empty where all is well."""
     needed = documents / ASSUMED_DOCUMENTS_A_SECOND
     if needed <= history.kept_seconds:

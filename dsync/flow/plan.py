@@ -26,6 +26,11 @@ class Plan:
     warnings: list[str] = field(default_factory=list)
 
     @property
+    def documents(self) -> int:
+        """About how many, as far as the source knows."""
+        return sum(planned.partition.estimated_count for planned in self.partitions)
+
+    @property
     def destinations(self) -> list[str]:
         """The destination's namespaces, in the order of the plan."""
         return list(dict.fromkeys(planned.destination for planned in self.partitions))
@@ -39,6 +44,8 @@ async def make_plan(
     copy: bool = True,
     updates: bool = False,
     merge: bool = False,
+    definitions: bool = False,
+    views: bool = False,
 ) -> Plan:
     """Asks the source, as it likes to be asked, and applies the selection.
 
@@ -52,7 +59,14 @@ async def make_plan(
     excluded = [rule.source for rule in selection.excluded]
     answers = [
         await source.GeneratePlan(
-            wire.GeneratePlanRequest(namespaces=question, initial_sync=copy, updates=updates, excluded=excluded)
+            wire.GeneratePlanRequest(
+                namespaces=question,
+                initial_sync=copy,
+                updates=updates,
+                excluded=excluded,
+                definitions=definitions,
+                views=views,
+            )
         )
         for question in questions
     ]
@@ -68,8 +82,12 @@ async def make_plan(
     ]
     if not merge:
         refuse_merging(planned)
+    return Plan(planned, _positions(answers), [warning for answer in answers for warning in answer.warnings])
+
+
+def _positions(answers: Iterable[wire.GeneratePlanResponse]) -> list[Position]:
     streams = [partition for answer in answers for partition in answer.updates_partitions]
-    positions = [
+    return [
         Position(
             number=number,
             partition=partition,
@@ -78,7 +96,6 @@ async def make_plan(
         )
         for number, partition in enumerate(streams)
     ]
-    return Plan(planned, positions, [warning for answer in answers for warning in answer.warnings])
 
 
 def refuse_merging(partitions: Iterable[PlannedPartition]) -> None:
@@ -173,3 +190,13 @@ def refuse_changed(flow: Flow, found: dict[str, wire.GetNamespaceMetadataRespons
                 f"{name!r} was dropped or made anew at the destination since this flow began",
                 remedy="copy everything again with --restart",
             )
+
+
+def unfinished_beside(flow: Flow, others: Iterable[Flow]) -> list[str]:
+    """A warning for each unfinished copy between the same ends."""
+    ends = flow.source, flow.destination
+    beside = [o for o in others if (o.source, o.destination) == ends and o.id != flow.id and o.status == "copying"]
+    return [
+        f"another copy between these ends is unfinished: flow {other.id} ({other.name or 'without a name'})"
+        for other in beside
+    ]

@@ -7,8 +7,9 @@ import logging
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from dsync import wire
 from dsync.cancel import cancel
@@ -280,19 +281,23 @@ class Stream:
                 remedy="look at the source; if it is right, run again with a higher --max-delete",
             )
 
-    async def run(self, stop: asyncio.Event, *, until_caught_up: bool) -> None:
+    async def run(
+        self, stop: asyncio.Event, *, until_caught_up: bool, beside: Coroutine[Any, Any, None] | None = None
+    ) -> None:
         """Follows until stopped or, on request, until everything up to the source's present time is durable.
 
-        Positions are saved in every case, and are never ahead of what is durable. Raises the failure that decides.
+        Positions are saved in every case, and are never ahead of what is durable. `beside` goes on as long, and may end before.
+        Raises the failure that decides.
         """
         target = await source_time(self._source) if until_caught_up else None
         tasks = [asyncio.create_task(follower.run()) for follower in self.followers]
-        watches = [asyncio.create_task(watch) for watch in (self._lag.watch(), self._expiry.watch())]
+        more = [beside] if beside else []
+        watches = [asyncio.create_task(watch) for watch in (self._lag.watch(), self._expiry.watch(), *more)]
         stopped = asyncio.create_task(stop.wait())
         try:
             while not stop.is_set() and not (target is not None and self._reached(target)):
                 pause = min(self.settings.save_every, 0.05) if target is not None else self.settings.save_every
-                # the watch for expiry ends by itself where there is nothing to watch
+                # a watch ends by itself where there is nothing to watch
                 failed = [watch for watch in watches if watch.done() and watch.exception()]
                 pending = [*tasks, stopped, *(watch for watch in watches if not watch.done())]
                 done, _ = await asyncio.wait(pending, timeout=pause, return_when=asyncio.FIRST_COMPLETED)

@@ -8,7 +8,7 @@ import pytest
 
 from dsync import wire
 from dsync.errors import GapError, TransientError
-from dsync.flow.expiry import Expiry, History, foresee
+from dsync.flow.expiry import Expiry, History, too_many
 from dsync.preview import plan as preview
 from dsync.progress import NamespaceProgress, Tracker
 from dsync.run import migrate
@@ -73,9 +73,9 @@ def test_changes_that_are_gone_stop_the_run_with_both_ways_on(remaining: float |
     assert "--restart" in caught.value.remedy and "InitialSync" in caught.value.remedy
 
 
-def test_a_plan_foresees_a_copy_that_will_take_too_long() -> None:
-    assert foresee(HISTORY, 400_000) == ""
-    assert "10,000,000 documents take 33 min at 5,000 a second" in foresee(HISTORY, 10_000_000)
+def test_a_plan_too_manys_a_copy_that_will_take_too_long() -> None:
+    assert too_many(HISTORY, 400_000) == ""
+    assert "10,000,000 documents take 33 min at 5,000 a second" in too_many(HISTORY, 10_000_000)
 
 
 def test_what_is_left_of_a_copy_is_known_by_its_rate() -> None:

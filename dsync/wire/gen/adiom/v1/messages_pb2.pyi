@@ -434,8 +434,13 @@ class GeneratePlanRequest(google.protobuf.message.Message):
     INITIAL_SYNC_FIELD_NUMBER: builtins.int
     UPDATES_FIELD_NUMBER: builtins.int
     EXCLUDED_FIELD_NUMBER: builtins.int
+    DEFINITIONS_FIELD_NUMBER: builtins.int
+    VIEWS_FIELD_NUMBER: builtins.int
     initial_sync: builtins.bool
     updates: builtins.bool
+    definitions: builtins.bool
+    """dsync: definitions are carried over besides, and those of views; warnings need not say that they are not."""
+    views: builtins.bool
     @property
     def namespaces(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """A name selects itself and all names below it; none asks for the source's default."""
@@ -453,8 +458,10 @@ class GeneratePlanRequest(google.protobuf.message.Message):
         initial_sync: builtins.bool = ...,
         updates: builtins.bool = ...,
         excluded: collections.abc.Iterable[builtins.str] | None = ...,
+        definitions: builtins.bool = ...,
+        views: builtins.bool = ...,
     ) -> None: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["excluded", b"excluded", "initial_sync", b"initial_sync", "namespaces", b"namespaces", "updates", b"updates"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["definitions", b"definitions", "excluded", b"excluded", "initial_sync", b"initial_sync", "namespaces", b"namespaces", "updates", b"updates", "views", b"views"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___GeneratePlanRequest: typing_extensions.TypeAlias = GeneratePlanRequest
@@ -940,9 +947,11 @@ class ReadDefinitionsRequest(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     NAMESPACES_FIELD_NUMBER: builtins.int
+    COLLECTIONS_FIELD_NUMBER: builtins.int
     VIEWS_FIELD_NUMBER: builtins.int
+    collections: builtins.bool
+    """Of which kinds."""
     views: builtins.bool
-    """Those of views, too."""
     @property
     def namespaces(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """As in GeneratePlanRequest."""
@@ -951,9 +960,10 @@ class ReadDefinitionsRequest(google.protobuf.message.Message):
         self,
         *,
         namespaces: collections.abc.Iterable[builtins.str] | None = ...,
+        collections: builtins.bool = ...,
         views: builtins.bool = ...,
     ) -> None: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["namespaces", b"namespaces", "views", b"views"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["collections", b"collections", "namespaces", b"namespaces", "views", b"views"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___ReadDefinitionsRequest: typing_extensions.TypeAlias = ReadDefinitionsRequest
