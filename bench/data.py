@@ -110,6 +110,12 @@ def s3_client(endpoint: str) -> Any:
     return boto3.client("s3", endpoint_url=endpoint)
 
 
+def write_lines(path: Path, count: int) -> None:
+    """The documents as JSON, one a line."""
+    with path.open("w", encoding="utf-8") as out:
+        out.writelines(json.dumps(document, ensure_ascii=False) + "\n" for document in documents(count))
+
+
 def write_bson(path: Path, count: int) -> None:
     """The documents as mongodump would write them."""
     with path.open("wb") as out:

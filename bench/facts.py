@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bench import data, measure
 from bench.place import Place, dsync, remove, s3_end
+from tests.kit import process
 
 THOUSAND, MILLION = 1_000, 1_000_000
 MEGABYTE, GIGABYTE = 1 << 20, 1 << 30
@@ -96,6 +97,24 @@ def worker_processes(place: Place, runs: int, quick: bool) -> Iterator[Fact]:
     yield Fact("two worker processes against one, CSV → null", times, "times", at_least=1.7)
 
 
+def wire(place: Place, runs: int, quick: bool) -> Iterator[Fact]:
+    """What the wire costs: the same file, read in this process and from a server on loopback in answers of 4 MB."""
+    lines = place.folder / "wire.jsonl"
+    data.write_lines(lines, THOUSAND if quick else MILLION)
+    port = process.free_port()
+    words = ["serve", "--address", f"127.0.0.1:{port}", "--page-size", "4MiB", str(lines)]
+    server = process.start([sys.executable, "-m", "dsync", *words], place.folder / "wire.log")
+    try:
+        process.wait_ready(server, place.folder / "wire.log", lambda: process.listens(port))
+        ends = {"direct": [str(lines)], "grpc": [f"grpc://127.0.0.1:{port}", "--insecure"]}
+        commands = {name: dsync(place, "--workers", "1", *end, "/dev/null") for name, end in ends.items()}
+        timings = measure.in_turn(commands, remove(place), runs)
+    finally:
+        process.stop(server)
+    times = timings["direct"].seconds / timings["grpc"].seconds
+    yield Fact("loopback gRPC against in-process, JSON lines → null", times, "times", at_least=0.5)
+
+
 def memory(place: Place, runs: int, quick: bool) -> Iterator[Fact]:
     """Whether it stays where it is as the data grows: all processes together."""
     documents = MILLION if quick else 100 * MILLION
@@ -149,6 +168,7 @@ GROUPS: dict[str, Callable[[Place, int, bool], Iterator[Fact]]] = {
     "start-up": start_up,
     "slow sink": slow_sink,
     "worker processes": worker_processes,
+    "wire": wire,
     "memory": memory,
     "dask cluster": dask_cluster,
 }

@@ -18,6 +18,8 @@ from dsync.wire.routing import Metadata
 DEFAULT_DEADLINE_SECONDS = 300.0
 # gRPC servers end connections on which clients ask more often, unless they are set up otherwise.
 DEFAULT_KEEPALIVE_SECONDS = 310.0
+# How long such a question may go without an answer.
+MOST_SILENCE_SECONDS = 20.0
 # What gRPC says where TLS itself fails: trying again would not help.
 HANDSHAKE = re.compile(
     r"handshake failed|CERTIFICATE_VERIFY_FAILED|certificate verify failed|WRONG_VERSION_NUMBER", re.IGNORECASE
@@ -59,11 +61,14 @@ class Address:
 
     def channel(self) -> grpc.aio.Channel:
         """A channel that connects, and connects again, whenever there is a call."""
+        silence_ms = int(min(self.keepalive_seconds, MOST_SILENCE_SECONDS) * 1000)
         options = (
             *MESSAGE_SIZES,
             # a peer that vanished without a word is noticed, during calls and between them
             ("grpc.keepalive_time_ms", int(self.keepalive_seconds * 1000)),
-            ("grpc.keepalive_timeout_ms", 20_000),
+            ("grpc.keepalive_timeout_ms", silence_ms),
+            # of pings that measure the line; the one above waits for them
+            ("grpc.http2.ping_timeout_ms", silence_ms),
             ("grpc.keepalive_permit_without_calls", 1),
             ("grpc.http2.max_pings_without_data", 0),
             ("grpc.initial_reconnect_backoff_ms", 200),

@@ -48,6 +48,7 @@ class ServerSettings:
             # a client that vanished without a word is noticed within two minutes, and its streams end
             ("grpc.keepalive_time_ms", 60_000),
             ("grpc.keepalive_timeout_ms", 20_000),
+            ("grpc.http2.ping_timeout_ms", 20_000),
         )
 
 

@@ -10,10 +10,14 @@ import pytest
 
 from dsync import wire
 from dsync.errors import DataError
+from dsync.run import migrate
 from dsync.testing import samples
 from dsync.testing.memory import MemoryConnector, Shape
 from dsync.testing.store import MemoryStore
+from dsync.wire.client import GrpcConnector
 from dsync.wire.limits import MOST_BYTES, PREFERRED_BATCH_BYTES
+from dsync.wire.server import serving
+from tests.engine.driving import settings
 from tests.kit.cli import Dsync
 from tests.wire.served import SERVICE, every_page, failure, in_another_process, joined, raw_channel, served
 
@@ -115,3 +119,18 @@ async def test_what_is_no_message_is_refused_as_such() -> None:
         with pytest.raises(grpc.aio.AioRpcError, match="StreamUpdates is no adiom"):
             async for _ in call(b"\xff\xff\xff"):
                 pass
+
+
+async def test_pages_that_do_not_fit_into_a_message_together_are_batches_of_their_own() -> None:
+    source, target = MemoryStore("source"), MemoryStore("target")
+    # pages of 30 and of 45 MiB: the first one alone is less than the sink wishes for, both are more than a message holds
+    source.load("a.docs", [*samples.documents(3, size=10 * MEGABYTE), *samples.documents(3, 3, size=15 * MEGABYTE)])
+    reader = MemoryConnector(source, Shape(partitions=1, page_documents=3))
+    async with (
+        MemoryConnector(target, Shape(preferred_batch_bytes=1 << 30)) as sink,
+        serving(sink, "127.0.0.1:0") as port,
+    ):
+        writer = GrpcConnector(f"grpc://127.0.0.1:{port}", {"insecure": True})
+        result = await migrate(reader, writer, settings(memory_limit=4 << 30))
+    assert result.complete
+    assert sorted(target.documents("a.docs")) == sorted(source.documents("a.docs"))
