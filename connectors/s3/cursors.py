@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass, replace
 
@@ -11,7 +12,7 @@ from dsync.codec import compression
 from dsync.codec.jsontext import Position
 from dsync.errors import CursorError
 
-VERSION = 1
+VERSION = 2
 LONGEST_CURSOR_BYTES = 4 << 20
 LONGEST_PAGE_BYTES = 16 << 20
 
@@ -46,6 +47,8 @@ class Part:
     entries: tuple[Entry, ...]
     page_bytes: int
     range: Range | None = None
+    # Of the cursor that it came in: pages' cursors tell by it where they belong.
+    digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,8 @@ def read_part(cursor: bytes, settings: Settings, namespace: str) -> Part:
     """The partition of a cursor, which names nothing outside the prefix. Raises CursorError."""
     match _content(cursor, "partition"):
         case ["s3", int(), str(name), [*entries], int(page_bytes), span] if 0 < page_bytes <= LONGEST_PAGE_BYTES:
-            part = Part(name, tuple(map(_entry, entries)), page_bytes, _range(span))
+            digest = hashlib.blake2b(cursor, digest_size=6).hexdigest()
+            part = Part(name, tuple(map(_entry, entries)), page_bytes, _range(span), digest)
         case _:
             raise CursorError("this is no cursor of a partition in S3")
     if name != namespace:
@@ -83,9 +87,9 @@ def read_part(cursor: bytes, settings: Settings, namespace: str) -> Part:
     return part
 
 
-def write_place(place: Place) -> bytes:
-    """The cursor of a page."""
-    return _written(["s3", VERSION, place.index, place.packing, place.position and _plain(place.position)])
+def write_place(place: Place, part: Part) -> bytes:
+    """The cursor of a page of a partition."""
+    return _written(["s3", VERSION, part.digest, place.index, place.packing, place.position and _plain(place.position)])
 
 
 def read_place(cursor: bytes, part: Part) -> Place:
@@ -93,11 +97,11 @@ def read_place(cursor: bytes, part: Part) -> Place:
     if not cursor:
         return Place(0, part.range.position if part.range else None)
     match _content(cursor, "page"):
-        case ["s3", int(), int(index), str(packing), at] if packing in compression.NAMES:
+        case ["s3", int(), str(digest), int(index), str(packing), at] if packing in compression.NAMES:
             place = Place(index, None if at is None else _position(at), packing)
         case _:
             raise CursorError("this is no cursor of a page in S3")
-    if not 0 <= index < len(part.entries):
+    if digest != part.digest or not 0 <= index < len(part.entries):
         raise CursorError("the page's cursor belongs to another partition")
     if part.range and (
         place.position is None or not part.range.position.offset <= place.position.offset <= part.range.end

@@ -51,7 +51,7 @@ class Pages:
             raise
         if reader.place is None:
             return wire.ListDataResponse(data=data)
-        following = cursors.write_place(reader.place)
+        following = cursors.write_place(reader.place, part)
         self._keep((cursor, following), reader)
         return wire.ListDataResponse(data=data, next_cursor=following)
 

@@ -7,27 +7,26 @@
 
 The endpoint is an empty store of the test's own. What the connector says that it can opens tests; what it cannot skips them with
 a reason. Each test runs on the connector itself and through a gRPC server and client. The project needs pytest-asyncio.
+
+A test that cannot apply to a store is named in `skips`, with the reason; it cannot be overridden, and neither way be left out.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, ClassVar
 
 import pytest
 import pytest_asyncio
 
-SUITES = ("suite_info", "suite_source", "suite_sink", "suite_staging", "suite_updates")
-pytest.register_assert_rewrite("dsync.testing.subject", *(f"dsync.testing.{suite}" for suite in SUITES))
-
-from dsync import wire  # noqa: E402 - after pytest knows what to rewrite
-from dsync.connector import Connector  # noqa: E402
-from dsync.testing.subject import VIAS, Subject, through  # noqa: E402
-from dsync.testing.suite_info import InfoTests  # noqa: E402
-from dsync.testing.suite_sink import SinkTests  # noqa: E402
-from dsync.testing.suite_source import SourceTests  # noqa: E402
-from dsync.testing.suite_staging import StagingTests  # noqa: E402
-from dsync.testing.suite_updates import UpdatesTests  # noqa: E402
+from dsync import wire
+from dsync.connector import Connector
+from dsync.testing.subject import VIAS, Subject, through
+from dsync.testing.suite_info import InfoTests
+from dsync.testing.suite_sink import SinkTests
+from dsync.testing.suite_source import SourceTests
+from dsync.testing.suite_staging import StagingTests
+from dsync.testing.suite_updates import UpdatesTests
 
 
 @pytest.mark.asyncio
@@ -36,8 +35,18 @@ class ConnectorConformance(InfoTests, SourceTests, SinkTests, StagingTests, Upda
 
     # Name of a test -> why it does not apply. There is no other way to leave one out.
     skips: ClassVar[Mapping[str, str]] = {}
-    # The ways to the connector; a second class for another of its formats may do with the direct one.
-    vias: ClassVar[Sequence[str]] = VIAS
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        """Raises TypeError for tests that would be left out without a reason."""
+        super().__init_subclass__(**arguments)
+        for name, reason in cls.skips.items():
+            if not name.startswith("test_") or not hasattr(ConnectorConformance, name):
+                raise TypeError(f"{cls.__name__}.skips names {name!r}, which is no test of the suite")
+            if not isinstance(reason, str) or not reason.strip():
+                raise TypeError(f"{cls.__name__}.skips gives no reason for {name!r}")
+        for name in vars(cls):
+            if name.startswith("test_") and hasattr(ConnectorConformance, name):
+                raise TypeError(f"{cls.__name__} overrides {name!r}; name it in `skips`, with the reason")
 
     @pytest.fixture
     def endpoint(self) -> Any:
@@ -60,14 +69,13 @@ class ConnectorConformance(InfoTests, SourceTests, SinkTests, StagingTests, Upda
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         """Every test of the suite comes once for each way."""
         if "subject" in metafunc.fixturenames:
-            metafunc.parametrize("subject", self.vias, indirect=True)
+            metafunc.parametrize("subject", VIAS, indirect=True)
 
     @pytest_asyncio.fixture
     async def subject(self, request: pytest.FixtureRequest, endpoint: Any) -> AsyncIterator[Subject]:
         """The store under test."""
         test = getattr(request.node, "originalname", request.node.name)
         if test in self.skips:
-            assert self.skips[test], f"the skip of {test} has no reason"
             pytest.skip(self.skips[test])
         async with through(request.param, self.connector(endpoint)) as connector:
             yield Subject(

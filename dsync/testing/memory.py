@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any
 
 from dsync import codec, wire
@@ -17,6 +17,7 @@ from dsync.testing.store import Change, Collection, MemoryStore, update_key
 
 VERSION = 1
 ALL_TYPES = (wire.BSON, wire.EXTENDED_JSON, wire.JSON_ID)
+PAGE_BYTES = 16 << 20
 # An idle stream says that it is alive this often.
 IDLE_SECONDS = 0.05
 
@@ -108,10 +109,11 @@ class MemoryConnector(Connector):
                 raise CursorError("the cursor belongs to another partition")
             after = _key(page, "after")
         collection = self.store.namespaces.get(request.partition.namespace, Collection())
-        keys = collection.keys(after, until)[: _size(part)]
-        documents = [collection.documents[key] for key in keys]
+        keys = collection.keys(after, until)
+        documents = _page([collection.documents[key] for key in keys[: _size(part)]])
         following = b""
-        if len(keys) == _size(part):
+        if len(documents) < len(keys) or len(documents) == _size(part):
+            keys = keys[: len(documents)]
             following = self._write("page", of=_digest(request.partition.cursor), after=keys[-1].hex())
         return wire.ListDataResponse(data=codec.convert(documents, wire.BSON, request.type), next_cursor=following)
 
@@ -279,6 +281,12 @@ class MemoryConnector(Connector):
         if fields.get("store") != self.store.name:
             raise CursorError(f"the {kind} cursor belongs to another store")
         return fields
+
+
+def _page(documents: list[bytes]) -> list[bytes]:
+    """As many of them as a page may have, one at least."""
+    sizes = accumulate(map(len, documents))
+    return documents[: max(1, sum(1 for size in sizes if size <= PAGE_BYTES))]
 
 
 def _covers(wanted: Iterable[str], namespace: str) -> bool:

@@ -78,10 +78,10 @@ def _values() -> Iterator[Any]:
     yield from (MinKey(), MaxKey())
 
 
-def largest() -> bytes:
-    """A document of exactly 16 MiB, the most that BSON stores take."""
-    empty = len(bson.encode({"_id": "largest", "text": ""}))
-    return bson.encode({"_id": "largest", "text": "x" * (LARGEST_DOCUMENT_BYTES - empty)})
+def largest(identity: str = "largest", size: int = LARGEST_DOCUMENT_BYTES) -> bytes:
+    """A document of exactly 16 MiB, the most that BSON stores take, or of another size."""
+    empty = len(bson.encode({"_id": identity, "text": ""}))
+    return bson.encode({"_id": identity, "text": "x" * (size - empty)})
 
 
 def malformed(document: bytes) -> Mapping[str, list[bytes]]:

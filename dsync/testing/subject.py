@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -12,7 +13,9 @@ import pytest
 
 from dsync import codec, wire
 from dsync.connector import Connector
+from dsync.endpoint import Endpoint
 from dsync.errors import DsyncError
+from dsync.testing.elsewhere import call_elsewhere, run_and_die
 from dsync.testing.samples import CANARY
 
 # How connectors are called.
@@ -85,6 +88,22 @@ class Subject:
     def list(self, documents: Iterable[bytes]) -> list[object]:
         """What can be compared where the order counts."""
         return [self.comparable(document) for document in documents]
+
+
+async def elsewhere(endpoint: Any, subject: Subject, requests: Sequence[Any]) -> list[Any]:
+    """What a connector in another process answers. Skips the test where the store cannot be reached from there."""
+    return await asyncio.to_thread(call_elsewhere, _reachable(endpoint), subject.via, requests)
+
+
+async def killed_after(endpoint: Any, subject: Subject, requests: Sequence[Any]) -> None:
+    """Makes the calls in another process that is killed at the last answer. Skips the test where it cannot reach the store."""
+    await asyncio.to_thread(run_and_die, _reachable(endpoint), subject.via, requests)
+
+
+def _reachable(endpoint: Any) -> Endpoint:
+    if not isinstance(endpoint, Endpoint):
+        pytest.skip("the store lives in this process and dies with it")
+    return endpoint
 
 
 @asynccontextmanager
@@ -162,6 +181,15 @@ def assert_silent(error: BaseException) -> None:
     """The error quotes no secret and no document."""
     assert CANARY not in str(error)
     assert CANARY not in repr(error)
+
+
+def assert_logs_silent(caplog: pytest.LogCaptureFixture, endpoint: Any) -> None:
+    """Nothing that dsync or the connector's package logged quotes a secret or a document; drivers log what they like."""
+    roots = {"dsync", "connectors"}
+    if isinstance(endpoint, Endpoint):
+        roots.add(endpoint.spec.factory.partition(":")[0].partition(".")[0])
+    own = [record for record in caplog.records if record.name.partition(".")[0] in roots]
+    assert CANARY not in "\n".join(record.getMessage() for record in own)
 
 
 async def first(stream: AsyncIterator[Any]) -> Any:

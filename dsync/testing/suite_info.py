@@ -12,9 +12,9 @@ import pytest
 from dsync import wire
 from dsync.connector import Connector
 from dsync.endpoint import Endpoint
-from dsync.errors import DsyncError, UnimplementedError
+from dsync.errors import DsyncError, EndpointError, NotFoundError, TransientError, UnimplementedError, UsageError
 from dsync.testing.samples import CANARY
-from dsync.testing.subject import Subject, assert_silent, first, refused, through
+from dsync.testing.subject import Subject, assert_logs_silent, assert_silent, elsewhere, first, refused, through
 
 
 class InfoTests:
@@ -27,14 +27,33 @@ class InfoTests:
         names = sorted(endpoint.spec.secrets)
         return [Endpoint(endpoint.uri, {**endpoint.options, name: CANARY}) for name in names]
 
+    def unusable(self, endpoint: Any) -> list[Endpoint]:
+        """Endpoints that cannot work: an address where nobody listens, a path that is none; with the canary for a credential."""
+        return []
+
     async def test_info_is_the_same_in_every_connector(self, subject: Subject) -> None:
-        answers = []
-        for _ in range(2):
-            connector = subject.connector
-            answers += [await connector.GetInfo(wire.GetInfoRequest()) for _ in range(2)]
+        answers = [await subject.connector.GetInfo(wire.GetInfoRequest()) for _ in range(2)]
+        async with subject.fresh() as fresh:
+            answers.append(await fresh.GetInfo(wire.GetInfoRequest()))
+        for answer in answers:
+            answer.ClearField("now")  # the one thing that may change
         assert all(answer == answers[0] for answer in answers)
         assert answers[0].id, "a store has an id: it is part of what a flow is known by"
         assert answers[0].db_type
+
+    async def test_info_is_the_same_in_another_process(self, subject: Subject, endpoint: Any) -> None:
+        here = await subject.connector.GetInfo(wire.GetInfoRequest())
+        [there] = await elsewhere(endpoint, subject, [wire.GetInfoRequest()])
+        assert (there.id, there.db_type, there.capabilities) == (here.id, here.db_type, here.capabilities)
+
+    async def test_a_store_that_cannot_be_used_says_so(self, subject: Subject, endpoint: Any) -> None:
+        unusable = self.unusable(endpoint)
+        if not unusable:
+            pytest.skip("the connector reaches for nothing that could be missing: `unusable` names no endpoints")
+        for each in unusable:
+            with refused(UsageError, EndpointError, TransientError, NotFoundError):
+                async with through("direct", each.create()) as connector:
+                    await _use(connector, subject.namespace)
 
     async def test_what_is_offered_comes_with_data_types(self, subject: Subject) -> None:
         capabilities = subject.capabilities
@@ -74,8 +93,17 @@ class InfoTests:
                     await connector.GeneratePlan(wire.GeneratePlanRequest(initial_sync=True))
             except DsyncError as error:
                 assert_silent(error)
-        own = [record.getMessage() for record in caplog.records if record.name.startswith(("dsync", "connectors"))]
-        assert CANARY not in "\n".join(own)
+        assert_logs_silent(caplog, endpoint)
+
+
+async def _use(connector: Connector, namespace: str) -> None:
+    """What no store can answer that is not there."""
+    capabilities = (await connector.GetInfo(wire.GetInfoRequest())).capabilities
+    if capabilities.HasField("source"):
+        await connector.GeneratePlan(wire.GeneratePlanRequest(namespaces=[namespace], initial_sync=True))
+    else:
+        data_type = capabilities.sink.supported_data_types[0]
+        await connector.WriteData(wire.WriteDataRequest(namespace=namespace, type=data_type))
 
 
 async def _lesser_methods(connector: Connector, capabilities: wire.Capabilities, namespace: str) -> None:

@@ -5,19 +5,31 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import logging
 from typing import Any
 
 import pytest
 
 from dsync import codec, wire
-from dsync.endpoint import Endpoint
 from dsync.errors import DataError, DsyncError, UnimplementedError, UsageError
 from dsync.testing import samples
-from dsync.testing.killed import run_and_die
-from dsync.testing.subject import FLOW, Subject, assert_silent, finish, plan_of, read_partition, refused
+from dsync.testing.subject import (
+    FLOW,
+    Subject,
+    assert_logs_silent,
+    assert_silent,
+    finish,
+    killed_after,
+    pages,
+    plan_of,
+    read_partition,
+    refused,
+)
 
 UNKNOWN_TYPE = 77
+# Bytes of a gRPC message. A page that has less than another, and one document more, is sure to fit into one.
+MOST_BYTES, FULL_PAGE_BYTES = 64 << 20, 24 << 20
+LARGE_BYTES = 7 << 20
 Part = wire.FinishNamespaceRequest.Part
 
 
@@ -68,10 +80,26 @@ class SinkTests:
         await subject.write(subject.namespace, documents)
         assert subject.bag(await subject.read(subject.namespace)) == subject.bag(documents)
 
-    async def test_the_largest_document_comes_back(self, subject: Subject, readable: wire.Capabilities.Sink) -> None:
-        documents = [*samples.documents(3), samples.largest()]
-        await subject.write(subject.namespace, documents)
-        assert subject.bag(await subject.read(subject.namespace)) == subject.bag(documents)
+    async def test_the_largest_documents_come_back_in_pages_that_can_be_sent(
+        self, subject: Subject, readable: wire.Capabilities.Sink
+    ) -> None:
+        large = [samples.largest(), *(samples.largest(f"large {number}", LARGE_BYTES) for number in range(4))]
+        documents = [*samples.documents(3), *large]
+        await subject.write(subject.namespace, documents, batches=4)
+        found: list[bytes] = []
+        for partition in await plan_of(subject.connector, subject.namespace):
+            async for page in pages(subject.connector, partition, subject.source_type):
+                assert sum(map(len, page.data[:-1])) <= FULL_PAGE_BYTES, "a page of so many bytes is full"
+                found += codec.convert(page.data, subject.source_type, wire.BSON)
+        assert subject.bag(found) == subject.bag(documents)
+
+    async def test_a_batch_of_the_size_that_the_sink_likes_is_taken(
+        self, subject: Subject, sink: wire.Capabilities.Sink
+    ) -> None:
+        wish = sink.preferred_batch_bytes
+        assert wish <= MOST_BYTES // 2, "a batch is as large as the sink likes, and a document more"
+        [one] = samples.documents(1)
+        await subject.write(subject.namespace, samples.documents(max(1, wish // len(one))), batches=1)
 
     async def test_a_repeated_batch_changes_nothing(self, subject: Subject, readable: wire.Capabilities.Sink) -> None:
         documents = samples.documents(60)
@@ -155,8 +183,9 @@ class SinkTests:
         assert subject.list(await subject.read(name)) == subject.list([document])
 
     async def test_what_is_no_document_is_refused_and_not_quoted(
-        self, subject: Subject, readable: wire.Capabilities.Sink
+        self, subject: Subject, endpoint: Any, readable: wire.Capabilities.Sink, caplog: pytest.LogCaptureFixture
     ) -> None:
+        caplog.set_level(logging.DEBUG)
         good = samples.documents(5)
         for data_type in readable.supported_data_types:
             bad = samples.malformed(good[0])["bson" if data_type == wire.BSON else "text"]
@@ -168,6 +197,7 @@ class SinkTests:
                 )
                 with refused(DataError, UsageError):
                     await subject.connector.WriteData(request)
+        assert_logs_silent(caplog, endpoint)
         await subject.write(subject.namespace, good)
         assert subject.bag(await subject.read(subject.namespace)) == subject.bag(good)
 
@@ -190,7 +220,7 @@ class SinkTests:
     ) -> None:
         documents = samples.documents(100)
         batches = [subject.batch(subject.namespace, documents[start:][:50], start // 50) for start in (0, 50)]
-        await _killed_after(endpoint, subject, batches)
+        await killed_after(endpoint, subject, batches)
         await finish(subject.connector, subject.namespace, 2)
         assert subject.bag(await subject.read(subject.namespace)) == subject.bag(documents)
 
@@ -200,14 +230,8 @@ class SinkTests:
         documents = samples.documents(50)
         batch = subject.batch(subject.namespace, documents, 0)
         end = wire.FinishNamespaceRequest(namespace=subject.namespace, flow=FLOW, parts=[Part(partition="p", count=1)])
-        await _killed_after(endpoint, subject, [batch] if readable.keyed else [batch, end])
+        await killed_after(endpoint, subject, [batch] if readable.keyed else [batch, end])
         assert subject.bag(await subject.read(subject.namespace)) == subject.bag(documents)
-
-
-async def _killed_after(endpoint: Any, subject: Subject, requests: Sequence[Any]) -> None:
-    if not isinstance(endpoint, Endpoint):
-        pytest.skip("the store lives in this process and dies with it")
-    await asyncio.to_thread(run_and_die, endpoint, subject.via, requests)
 
 
 async def _taken(subject: Subject, name: str, document: bytes) -> bool:

@@ -15,11 +15,19 @@ import pytest_asyncio
 from dsync import codec, wire
 from dsync.codec import raw
 from dsync.connector import Connector
-from dsync.errors import CursorError, DataError, EndpointError, NotFoundError, UnimplementedError, UsageError
+from dsync.errors import (
+    CursorError,
+    DataError,
+    EndpointError,
+    GapError,
+    NotFoundError,
+    UnimplementedError,
+    UsageError,
+)
 from dsync.testing import samples
 from dsync.testing.memory import MemoryConnector
 from dsync.testing.store import MemoryStore
-from dsync.testing.subject import Subject, finish, pages, plan_of, read_partition, refused, through
+from dsync.testing.subject import Subject, elsewhere, finish, pages, plan_of, read_partition, refused, through
 
 SAMPLE_DOCUMENTS = 500
 UNKNOWN_TYPE = 77
@@ -81,18 +89,29 @@ class SourceTests:
         self, subject: Subject, seeded: list[bytes] | None
     ) -> None:
         connector = subject.connector
-        partitions = await plan_of(connector)
-        data_type = subject.source_type
-        for partition in partitions[:3]:
-            cursors, seen = [b""], []
-            async for page in pages(connector, partition, data_type):
-                seen.append(page)
-                cursors.append(page.next_cursor)
+        for partition in (await plan_of(connector))[:3]:
+            requests, seen = await _walk(connector, partition, subject.source_type)
             async with subject.fresh() as fresh:
-                for index in reversed(_spread(len(seen))):
-                    request = wire.ListDataRequest(partition=partition, type=data_type, cursor=cursors[index])
-                    assert await connector.ListData(request) == seen[index], f"page {index} is another one now"
-                    assert await fresh.ListData(request) == seen[index], f"page {index} is another one elsewhere"
+                for index in reversed(range(len(seen))):
+                    assert await connector.ListData(requests[index]) == seen[index], f"page {index} is another one now"
+                    assert await fresh.ListData(requests[index]) == seen[index], f"page {index} is another elsewhere"
+
+    async def test_every_cursor_leads_to_the_rest_in_a_fresh_connector(
+        self, subject: Subject, seeded: list[bytes] | None
+    ) -> None:
+        [partition, *_] = await plan_of(subject.connector)
+        requests, seen = await _walk(subject.connector, partition, subject.source_type)
+        for index in sorted({1, len(seen) // 2, len(seen) - 1} & set(range(len(seen)))):
+            async with subject.fresh() as fresh:
+                rest = [page async for page in pages(fresh, partition, subject.source_type, requests[index].cursor)]
+            assert rest == seen[index:]
+
+    async def test_pages_are_the_same_in_another_process(
+        self, subject: Subject, endpoint: Any, seeded: list[bytes] | None
+    ) -> None:
+        partition = (await plan_of(subject.connector))[-1]
+        requests, seen = await _walk(subject.connector, partition, subject.source_type)
+        assert await elsewhere(endpoint, subject, requests[:10][::-1]) == seen[:10][::-1]
 
     async def test_every_type_holds_the_same_documents(self, subject: Subject, seeded: list[bytes] | None) -> None:
         types = list(subject.capabilities.source.supported_data_types)
@@ -115,7 +134,7 @@ class SourceTests:
         data_type = subject.source_type
         page = await connector.ListData(wire.ListDataRequest(partition=partition, type=data_type))
         own = {"partition": partition.cursor, "page": page.next_cursor}
-        foreign = await _foreign_cursors()
+        foreign = [*await _foreign_cursors(), *await self._positions(subject)]
         for cursor in samples.garbage(own) + foreign + [page.next_cursor] * bool(page.next_cursor):
             other = wire.Partition()
             other.CopyFrom(partition)
@@ -125,6 +144,26 @@ class SourceTests:
         for cursor in samples.garbage(own) + foreign + [partition.cursor]:
             with refused(CursorError):
                 await connector.ListData(wire.ListDataRequest(partition=partition, type=data_type, cursor=cursor))
+
+    async def _positions(self, subject: Subject) -> list[bytes]:
+        """The connector's own positions of change streams, where it has some."""
+        if not subject.capabilities.source.updates:
+            return []
+        plan = await subject.connector.GeneratePlan(wire.GeneratePlanRequest(updates=True))
+        return [part.cursor for part in plan.updates_partitions[:1] if part.cursor]
+
+    async def test_cursors_of_another_partition_are_refused(self, subject: Subject, seeded: list[bytes] | None) -> None:
+        connector, data_type = subject.connector, subject.source_type
+        partitions = await plan_of(connector)
+        for partition in partitions[:4]:
+            page = await connector.ListData(wire.ListDataRequest(partition=partition, type=data_type))
+            others = [other for other in partitions if other.cursor != partition.cursor]
+            if page.next_cursor and others:
+                request = wire.ListDataRequest(partition=others[0], type=data_type, cursor=page.next_cursor)
+                with refused(CursorError):
+                    await connector.ListData(request)
+                return
+        pytest.skip("no plan of these documents has two partitions of which one has two pages")
 
     async def test_damaged_cursors_are_refused_or_harmless(self, subject: Subject, seeded: list[bytes] | None) -> None:
         connector = subject.connector
@@ -188,9 +227,13 @@ class SourceTests:
         assert await read_partition(connector, partition, subject.source_type) == []
 
 
-def _spread(count: int) -> list[int]:
-    """Up to ten places, the first and the last ones among them."""
-    return sorted({0, 1, count - 2, count - 1} & set(range(count)) | set(range(0, count, max(1, count // 8))))
+async def _walk(
+    connector: Connector, partition: wire.Partition, data_type: wire.Type
+) -> tuple[list[wire.ListDataRequest], list[wire.ListDataResponse]]:
+    """All requests that read a partition, with the page that each of them gets."""
+    seen = [page async for page in pages(connector, partition, data_type)]
+    cursors = [b"", *(page.next_cursor for page in seen[:-1])]
+    return [wire.ListDataRequest(partition=partition, type=data_type, cursor=cursor) for cursor in cursors], seen
 
 
 def _id_of(document: bytes) -> wire.GetByIdsRequest.IdRequest:
@@ -212,5 +255,5 @@ async def _list_or_refuse(connector: Connector, request: wire.ListDataRequest) -
     """A page is an answer, too: a changed byte may make another valid cursor. Other errors than these are not."""
     try:
         await connector.ListData(request)
-    except (CursorError, UsageError, NotFoundError, DataError, EndpointError):
+    except (CursorError, UsageError, NotFoundError, DataError, EndpointError, GapError):
         return

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import AsyncGenerator, Mapping, Sequence
+import logging
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
@@ -20,7 +21,15 @@ from dsync.codec import raw
 from dsync.connector import Connector
 from dsync.errors import CursorError, DataError, GapError, UnimplementedError, UsageError
 from dsync.testing import samples
-from dsync.testing.subject import PATIENCE_SECONDS, Subject, first, plan_of, refused
+from dsync.testing.subject import (
+    PATIENCE_SECONDS,
+    Subject,
+    assert_logs_silent,
+    first,
+    killed_after,
+    plan_of,
+    refused,
+)
 
 ENOUGH_UPDATES = 60
 UNKNOWN_TYPE = 77
@@ -138,6 +147,60 @@ class UpdatesTests:
         with refused(GapError, DataError, UsageError, UnimplementedError):
             await _write_updates(subject, [unknown])
 
+    async def test_updates_are_taken_in_every_type(self, subject: Subject, keyed: None) -> None:
+        documents = samples.documents(20)
+        types = list(subject.capabilities.sink.supported_data_types)
+        for index, data_type in enumerate(types):
+            await _write_updates(
+                subject, [_update(wire.INSERT, each) for each in documents[index :: len(types)]], data_type
+            )
+        assert subject.bag(await subject.read(subject.namespace)) == subject.bag(documents)
+
+    async def test_updates_take_ids_of_every_type(self, subject: Subject, keyed: None) -> None:
+        documents = samples.every_type()
+        await _write_updates(subject, [_update(wire.INSERT, document) for document in documents])
+        assert subject.bag(await subject.read(subject.namespace)) == subject.bag(documents)
+        await _write_updates(subject, [_update(wire.DELETE, document) for document in documents[1:]])
+        assert subject.bag(await subject.read(subject.namespace)) == subject.bag(documents[:1])
+
+    async def test_many_updates_at_once_are_all_kept(self, subject: Subject, keyed: None) -> None:
+        documents = samples.documents(160)
+        updates = [_update(wire.UPDATE, document) for document in documents]
+        await asyncio.gather(*(_write_updates(subject, updates[start::32]) for start in range(32)))
+        assert subject.bag(await subject.read(subject.namespace)) == subject.bag(documents)
+
+    async def test_an_answered_update_survives_a_kill(self, subject: Subject, endpoint: Any, keyed: None) -> None:
+        documents = samples.documents(60)
+        await subject.write(subject.namespace, documents[:40])
+        updates = [_update(wire.DELETE, document) for document in documents[:20]]
+        updates += [_update(wire.INSERT, document) for document in documents[40:]]
+        await killed_after(endpoint, subject, [_request(subject, updates, subject.sink_type)])
+        assert subject.bag(await subject.read(subject.namespace)) == subject.bag(documents[20:])
+
+    async def test_malformed_updates_are_refused_and_not_quoted(
+        self, subject: Subject, endpoint: Any, keyed: None, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.DEBUG)
+        [document] = samples.documents(1)
+        await subject.write(subject.namespace, [document], batches=1)
+        for bad in _malformed(document):
+            request = _request(subject, [_update(wire.INSERT, samples.documents(1, first=1)[0])], subject.sink_type)
+            request.updates.append(bad)
+            with refused(DataError, UsageError):
+                await subject.connector.WriteUpdates(request)
+        assert_logs_silent(caplog, endpoint)
+        assert subject.bag([document]) <= subject.bag(await subject.read(subject.namespace))
+
+    async def test_a_stream_keeps_the_order_of_each_id(self, subject: Subject, followed: Followed) -> None:
+        if not followed.final:
+            pytest.skip("the connector makes its updates up")
+        # the later a version was written, the longer it is; a delete came last
+        longest: dict[Id, int] = {}
+        for update in await followed.read(subject.connector, subject.source_type):
+            size = len(update.data) or samples.LARGEST_DOCUMENT_BYTES
+            assert size >= longest.get(update.id, 0), "an older state came after a newer one"
+            longest[update.id] = size
+
     async def test_a_stream_comes_to_what_was_written_since_the_plan(
         self, subject: Subject, followed: Followed
     ) -> None:
@@ -219,14 +282,29 @@ def _update(kind: wire.UpdateType.ValueType, document: bytes) -> wire.Update:
     return wire.Update(id=[identity], type=kind, data=b"" if kind == wire.DELETE else document)
 
 
-async def _write_updates(subject: Subject, updates: Sequence[wire.Update]) -> None:
-    request = wire.WriteUpdatesRequest(namespace=subject.namespace, type=subject.sink_type)
+def _malformed(document: bytes) -> Iterator[wire.Update]:
+    """Updates that say nothing; they hold the canary."""
+    good = _update(wire.UPDATE, document)
+    text = samples.CANARY.encode()
+    yield wire.Update(type=wire.UPDATE, data=document)
+    yield wire.Update(id=[wire.BsonValue(data=text, type=200, name="_id")], type=wire.DELETE)
+    yield wire.Update(id=[wire.BsonValue(data=text, type=raw.STRING, name="_id")], type=wire.DELETE)
+    yield wire.Update(id=good.id, type=wire.UPDATE)
+    yield wire.Update(id=good.id, type=wire.INSERT, data=text)
+
+
+def _request(subject: Subject, updates: Sequence[wire.Update], data_type: wire.Type) -> wire.WriteUpdatesRequest:
+    request = wire.WriteUpdatesRequest(namespace=subject.namespace, type=data_type)
     for update in updates:
         added = request.updates.add()
         added.CopyFrom(update)
         if update.data:
-            [added.data] = codec.convert([update.data], wire.BSON, subject.sink_type)
-    await subject.connector.WriteUpdates(request)
+            [added.data] = codec.convert([update.data], wire.BSON, data_type)
+    return request
+
+
+async def _write_updates(subject: Subject, updates: Sequence[wire.Update], data_type: wire.Type | None = None) -> None:
+    await subject.connector.WriteUpdates(_request(subject, updates, data_type or subject.sink_type))
 
 
 def _seen(message: wire.StreamUpdatesResponse, data_type: wire.Type) -> list[Seen]:

@@ -18,26 +18,29 @@ class TestJsonLines(ConnectorConformance):
     def endpoint(self, tmp_path: Path) -> Endpoint:
         return Endpoint(f"{tmp_path / 'store'}/", {"batch_size": 70, "partition_size": "64KiB", **self.options})
 
+    def unusable(self, endpoint: Any) -> list[Endpoint]:
+        return [Endpoint("/dev/null/store/", endpoint.options), Endpoint("/dev/null", endpoint.options)]
+
 
 class TestCompressedJsonLines(TestJsonLines):
-    vias = ("direct",)
     options: ClassVar[dict[str, Any]] = {"format": "jsonl", "compression": "gzip"}
 
 
 class TestJson(TestJsonLines):
-    vias = ("direct",)
     options: ClassVar[dict[str, Any]] = {"format": "json"}
 
 
 class TestBson(TestJsonLines):
-    vias = ("direct",)
     options: ClassVar[dict[str, Any]] = {"format": "bson", "compression": "zstd"}
 
 
 class TestCsv(TestJsonLines):
-    vias = ("direct",)
     options: ClassVar[dict[str, Any]] = {"format": "csv", "types": "ejson"}
 
     def comparable(self, document: bytes) -> object:
         # The columns of a table have one order for all rows.
         return frozenset((key, kind, document[start:end]) for kind, key, start, end in raw.elements(document))
+
+
+class TestParquet(TestJsonLines):
+    options: ClassVar[dict[str, Any]] = {"format": "parquet"}

@@ -24,3 +24,7 @@ class TestMongo(ConnectorConformance):
 
     def with_secrets(self, endpoint: Any) -> list[Endpoint]:
         return [replace(endpoint, uri=endpoint.uri.replace("://", f"://someone:{CANARY}@"))]
+
+    def unusable(self, endpoint: Any) -> list[Endpoint]:
+        nobody = f"mongodb://someone:{CANARY}@127.0.0.1:1/shop"
+        return [Endpoint(nobody, {"server_timeout": 1, "ping_timeout": 1}), Endpoint(f"mongodb://someone:{CANARY}@/%")]

@@ -16,3 +16,6 @@ class TestTestconn(ConnectorConformance):
         (tmp_path / "store").mkdir()
         (tmp_path / "store" / "updates.json").touch()
         return Endpoint(f"testconn://{tmp_path / 'store'}", {"page_bytes": 8000})
+
+    def unusable(self, endpoint: Endpoint) -> list[Endpoint]:
+        return [Endpoint("testconn:///dev/null"), Endpoint("testconn://")]

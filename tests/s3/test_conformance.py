@@ -6,6 +6,7 @@ import pytest
 
 from dsync.endpoint import Endpoint
 from dsync.testing.conformance import ConnectorConformance
+from dsync.testing.samples import CANARY
 
 
 class TestS3(ConnectorConformance):
@@ -16,3 +17,11 @@ class TestS3(ConnectorConformance):
         monkeypatch.setattr("connectors.s3.plan.PARTITION_OBJECTS", 1)
         monkeypatch.setattr("connectors.s3.reading.BLOCK_BYTES", 30_000)
         return Endpoint(f"s3://{bucket}/data", {"endpoint": s3_endpoint})
+
+    def unusable(self, endpoint: Endpoint) -> list[Endpoint]:
+        keys = {"access_key_id": CANARY, "secret_access_key": CANARY}
+        return [
+            Endpoint("s3://no-such-bucket-of-ours/data", {**endpoint.options, **keys}),
+            Endpoint("s3://", {**endpoint.options, **keys}),
+            Endpoint("s3://bucket/data", {"endpoint": f"http://someone:{CANARY}@127.0.0.1:1", **keys}),
+        ]

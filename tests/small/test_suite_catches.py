@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 import inspect
 import json
+import logging
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from dsync import wire
-from dsync.errors import DataError, DsyncError, NotFoundError
+from dsync.errors import CursorError, DataError, DsyncError, NotFoundError
 from dsync.testing import samples, suite_updates
 from dsync.testing.conformance import ConnectorConformance
 from dsync.testing.memory import ALL_TYPES, MemoryConnector, Shape
@@ -41,6 +45,45 @@ class PartitionsOverlap(MemoryConnector):
         plan = await super().GeneratePlan(request)
         plan.partitions.extend(plan.partitions[:1])
         return plan
+
+
+class TakesCursorsOfOtherPartitions(MemoryConnector):
+    async def ListData(self, request: wire.ListDataRequest) -> wire.ListDataResponse:
+        if request.cursor:
+            cursor = json.loads(request.cursor)
+            cursor["of"] = hashlib.blake2b(request.partition.cursor, digest_size=8).hexdigest()
+            request.cursor = json.dumps(cursor).encode()
+        return await super().ListData(request)
+
+
+class ForgetsWhereItWas(MemoryConnector):
+    """Only the very next page is to be had: as from a cursor that the server keeps."""
+
+    async def ListData(self, request: wire.ListDataRequest) -> wire.ListDataResponse:
+        last: bytes = self.__dict__.get("last", b"")
+        if request.cursor != last:
+            raise CursorError("the cursor has expired")
+        page = await super().ListData(request)
+        self.__dict__["last"] = page.next_cursor
+        return page
+
+
+class PagesByDocumentsAlone(MemoryConnector):
+    async def ListData(self, request: wire.ListDataRequest) -> wire.ListDataResponse:
+        page = await super().ListData(request)
+        while page.next_cursor and len(page.data) < 40:
+            request.cursor = page.next_cursor
+            more = await super().ListData(request)
+            page.data.extend(more.data)
+            page.next_cursor = more.next_cursor
+        return page
+
+
+class LikesWhatCannotBeSent(MemoryConnector):
+    async def GetInfo(self, request: wire.GetInfoRequest) -> wire.GetInfoResponse:
+        info = await super().GetInfo(request)
+        info.capabilities.sink.preferred_batch_bytes = 100 << 20
+        return info
 
 
 class TakesAnyName(MemoryConnector):
@@ -172,6 +215,69 @@ class SwallowsUnknownTypes(MemoryConnector):
         return await super().WriteData(request) if request.type in ALL_TYPES else wire.WriteDataResponse()
 
 
+class LogsDocuments(MemoryConnector):
+    async def WriteData(self, request: wire.WriteDataRequest) -> wire.WriteDataResponse:
+        logging.getLogger("dsync.broken").debug("writing %s", request.data)
+        return await super().WriteData(request)
+
+
+class LogsUpdates(MemoryConnector):
+    async def WriteUpdates(self, request: wire.WriteUpdatesRequest) -> wire.WriteUpdatesResponse:
+        logging.getLogger("dsync.broken").debug("applying %s", request.updates)
+        return await super().WriteUpdates(request)
+
+
+class TakesMalformedUpdates(MemoryConnector):
+    async def WriteUpdates(self, request: wire.WriteUpdatesRequest) -> wire.WriteUpdatesResponse:
+        try:
+            return await super().WriteUpdates(request)
+        except DataError:
+            return wire.WriteUpdatesResponse()
+
+
+class TakesUpdatesOfOneType(MemoryConnector):
+    async def WriteUpdates(self, request: wire.WriteUpdatesRequest) -> wire.WriteUpdatesResponse:
+        request.type = wire.BSON
+        return await super().WriteUpdates(request)
+
+
+class ComparesIdsByTheirBytes(MemoryConnector):
+    """An int64 5 and a date of 5 ms share their bytes."""
+
+    async def WriteUpdates(self, request: wire.WriteUpdatesRequest) -> wire.WriteUpdatesResponse:
+        kept: dict[bytes, wire.Update] = {}
+        for update in request.updates:
+            kept[update.id[0].data] = update
+        last = list(kept.values())
+        del request.updates[:]
+        request.updates.extend(last)
+        return await super().WriteUpdates(request)
+
+
+class AppliesOneAtATime(MemoryConnector):
+    """Loses what comes while another call is under way."""
+
+    async def WriteUpdates(self, request: wire.WriteUpdatesRequest) -> wire.WriteUpdatesResponse:
+        if self.__dict__.get("busy"):
+            return wire.WriteUpdatesResponse()
+        self.__dict__["busy"] = True
+        await asyncio.sleep(0)
+        self.__dict__["busy"] = False
+        return await super().WriteUpdates(request)
+
+
+class StreamsBackwards(MemoryConnector):
+    async def StreamUpdates(self, request: wire.StreamUpdatesRequest) -> AsyncIterator[wire.StreamUpdatesResponse]:
+        held: list[wire.StreamUpdatesResponse] = []
+        async for message in super().StreamUpdates(request):
+            held.append(message)
+            if len(held) == 20:
+                for each in (held[10:], held[:10], held[10:]):
+                    for one in each:
+                        yield one
+                held = []
+
+
 class ForgetsDeletes(MemoryConnector):
     async def WriteUpdates(self, request: wire.WriteUpdatesRequest) -> wire.WriteUpdatesResponse:
         kept = [update for update in request.updates if update.type != wire.DELETE]
@@ -215,6 +321,22 @@ BROKEN: list[tuple[type[MemoryConnector], Shape, str]] = [
     (LosesAPartition, KEYED, "test_plans_cover_every_document_once_however_it_is_cut"),
     (PartitionsOverlap, KEYED, "test_plans_cover_every_document_once_however_it_is_cut"),
     (TakesAnyName, KEYED, "test_a_plan_takes_the_names_it_is_asked_for"),
+    (ForgetsWhereItWas, KEYED, "test_pages_repeat_in_fresh_connectors_from_every_cursor"),
+    (ForgetsWhereItWas, KEYED, "test_every_cursor_leads_to_the_rest_in_a_fresh_connector"),
+    (TakesCursorsOfOtherPartitions, KEYED, "test_cursors_of_another_partition_are_refused"),
+    (
+        PagesByDocumentsAlone,
+        replace(KEYED, partitions=1),
+        "test_the_largest_documents_come_back_in_pages_that_can_be_sent",
+    ),
+    (LikesWhatCannotBeSent, KEYED, "test_a_batch_of_the_size_that_the_sink_likes_is_taken"),
+    (LogsDocuments, KEYED, "test_what_is_no_document_is_refused_and_not_quoted"),
+    (LogsUpdates, KEYED, "test_malformed_updates_are_refused_and_not_quoted"),
+    (TakesMalformedUpdates, KEYED, "test_malformed_updates_are_refused_and_not_quoted"),
+    (TakesUpdatesOfOneType, KEYED, "test_updates_are_taken_in_every_type"),
+    (ComparesIdsByTheirBytes, KEYED, "test_updates_take_ids_of_every_type"),
+    (AppliesOneAtATime, KEYED, "test_many_updates_at_once_are_all_kept"),
+    (StreamsBackwards, KEYED, "test_a_stream_keeps_the_order_of_each_id"),
     (RemembersPages, KEYED, "test_pages_repeat_in_fresh_connectors_from_every_cursor"),
     (TakesAnyCursor, KEYED, "test_what_is_no_cursor_is_refused"),
     (CrashesOnCursors, KEYED, "test_what_is_no_cursor_is_refused"),
@@ -247,15 +369,36 @@ BROKEN: list[tuple[type[MemoryConnector], Shape, str]] = [
 
 
 @pytest.mark.parametrize(("kind", "shape", "test"), BROKEN, ids=lambda value: getattr(value, "__name__", None))
-async def test_a_broken_promise_is_noticed(kind: type[MemoryConnector], shape: Shape, test: str) -> None:
+async def test_a_broken_promise_is_noticed(
+    kind: type[MemoryConnector], shape: Shape, test: str, caplog: pytest.LogCaptureFixture
+) -> None:
     with pytest.raises((Exception, pytest.fail.Exception)) as caught:
-        await _run(kind, shape, test)
+        await _run(kind, shape, test, caplog)
     assert not isinstance(caught.value, pytest.skip.Exception | TypeError)
 
 
 @pytest.mark.parametrize(("shape", "test"), sorted({(shape.keyed, test) for _, shape, test in BROKEN}))
-async def test_the_same_tests_pass_where_all_promises_hold(shape: bool, test: str) -> None:
-    await _run(MemoryConnector, KEYED if shape else STAGED, test)
+async def test_the_same_tests_pass_where_all_promises_hold(
+    shape: bool, test: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    await _run(MemoryConnector, KEYED if shape else STAGED, test, caplog)
+
+
+@pytest.mark.parametrize(
+    ("members", "said"),
+    [
+        ({"skips": {"test_no_such_thing": "it does not apply"}}, "no test of the suite"),
+        ({"skips": {"test_the_end_may_be_said_again": " "}}, "no reason"),
+        ({"test_the_end_may_be_said_again": None}, "overrides"),
+    ],
+)
+def test_a_test_cannot_be_left_out_without_a_reason(members: dict[str, Any], said: str) -> None:
+    with pytest.raises(TypeError, match=said):
+        type("TestMine", (ConnectorConformance,), members)
+
+
+def test_a_test_with_a_reason_may_be_left_out() -> None:
+    type("TestMine", (ConnectorConformance,), {"skips": {"test_the_end_may_be_said_again": "it has no end"}})
 
 
 @pytest.fixture(autouse=True)
@@ -264,7 +407,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(suite_updates, "PATIENCE_SECONDS", 5.0)
 
 
-async def _run(kind: type[MemoryConnector], shape: Shape, test: str) -> None:
+async def _run(kind: type[MemoryConnector], shape: Shape, test: str, caplog: pytest.LogCaptureFixture) -> None:
     """Runs one test of the suite, with what its fixtures would give it."""
     store = MemoryStore()
     suite = ConnectorConformance()
@@ -278,7 +421,7 @@ async def _run(kind: type[MemoryConnector], shape: Shape, test: str) -> None:
     subject = Subject(connector, capabilities, make, "direct", lambda name: name, lambda document: document)
     call: Callable[..., Any] = getattr(suite, test)
     wanted = inspect.signature(call).parameters
-    given: dict[str, Any] = {"subject": subject, "endpoint": None}
+    given: dict[str, Any] = {"subject": subject, "endpoint": None, "caplog": caplog}
     given |= {"sink": capabilities.sink, "readable": capabilities.sink, "staged": None, "keyed": None}
     if "seeded" in wanted:
         given["seeded"] = samples.documents(500)
