@@ -17,6 +17,7 @@ COMMANDS = {
     "state": ("dsync.cli.state:state", "Lists, shows and resets what earlier runs left."),
     "serve": ("dsync.cli.serve:serve", "Serves a store to other programs over gRPC."),
     "connectors": ("dsync.cli.connectors:connectors", "Lists the stores that dsync knows and what they can do."),
+    "new-connector": ("dsync.cli.new_connector:new_connector", "Writes a package with a connector of your own."),
     "help": ("dsync.cli.help:help_", "Prints a store's URIs and options: dsync help s3."),
     "completion": ("dsync.cli.completion:completion", "Prints the script that completes words in your shell."),
 }

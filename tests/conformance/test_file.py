@@ -19,7 +19,7 @@ class TestJsonLines(ConnectorConformance):
         return Endpoint(f"{tmp_path / 'store'}/", {"batch_size": 70, "partition_size": "64KiB", **self.options})
 
     def unusable(self, endpoint: Any) -> list[Endpoint]:
-        return [Endpoint("/dev/null/store/", endpoint.options), Endpoint("/dev/null", endpoint.options)]
+        return [Endpoint("/dev/null/store/", endpoint.options)]
 
 
 class TestCompressedJsonLines(TestJsonLines):
