@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import grpc
 
 from dsync.errors import EndpointError, UsageError
-from dsync.wire.guard import SCHEME, read_authorities, read_pair
+from dsync.wire.guard import authorization, read_authorities, read_pair
 from dsync.wire.limits import MESSAGE_SIZES
 from dsync.wire.routing import Metadata
 
@@ -24,7 +24,6 @@ MOST_SILENCE_SECONDS = 20.0
 HANDSHAKE = re.compile(
     r"handshake failed|CERTIFICATE_VERIFY_FAILED|certificate verify failed|WRONG_VERSION_NUMBER", re.IGNORECASE
 )
-TOKEN = re.compile(r"[\x21-\x7e]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +47,7 @@ class Address:
         return cls(
             target=_target(uri),
             credentials=None if insecure else _credentials(options),
-            metadata=_token(options.get("token") or ""),
+            metadata=(("authorization", authorization(options["token"])),) if options.get("token") else (),
             gzip=bool(options.get("gzip")),
             deadline_seconds=options.get("deadline") or DEFAULT_DEADLINE_SECONDS,
             keepalive_seconds=options.get("keepalive") or DEFAULT_KEEPALIVE_SECONDS,
@@ -111,12 +110,6 @@ def _target(uri: str) -> str:
     if not host or not port or parts.path.strip("/") or parts.fragment:
         raise UsageError(f"{uri!r} is not a gRPC address", remedy="write grpc://host:port")
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def _token(token: str) -> Metadata:
-    if token and not TOKEN.fullmatch(token):
-        raise UsageError("the token has spaces, line ends or letters that are not ASCII", remedy="check --token")
-    return (("authorization", SCHEME + token),) if token else ()
 
 
 def _credentials(options: Mapping[str, Any]) -> grpc.ChannelCredentials:

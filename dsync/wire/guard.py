@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import re
 import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import grpc
 from dsync.errors import UsageError
 
 SCHEME = "Bearer "
+TOKEN = re.compile(r"[\x21-\x7e]{1,4096}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +38,27 @@ class Guard:
             require_client_auth=bool(self.client_ca),
         )
 
+    def __post_init__(self) -> None:
+        if self.token:
+            authorization(self.token)
+
     def interceptors(self) -> list[grpc.aio.ServerInterceptor]:
         """What every call passes through."""
         return [TokenCheck(self.token)] if self.token else []
+
+
+def authorization(token: str) -> str:
+    """The header that carries a token. Raises UsageError, which does not show it, for one that no header can carry."""
+    if not TOKEN.fullmatch(token):
+        raise UsageError("the token has spaces, line ends or letters that are not ASCII", remedy="check --token")
+    return SCHEME + token
 
 
 class TokenCheck(grpc.aio.ServerInterceptor):
     """Lets only calls pass that bring the token; health and reflection want it too."""
 
     def __init__(self, token: str) -> None:
-        self._expected = f"{SCHEME}{token}".encode()
+        self._expected = authorization(token).encode()
 
         async def refuse(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, "the token is missing or wrong")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, ClassVar, TypeVar
 
@@ -52,7 +53,8 @@ class GrpcPeer:
         """What is in the way, if another try may help."""
         method = self.service.methods_by_name[self.greeting]
         try:
-            await self._call(self.greeting, GetMessageClass(method.input_type)(), GetMessageClass(method.output_type))
+            request, answer = GetMessageClass(method.input_type)(), GetMessageClass(method.output_type)
+            await self._call(self.greeting, request, answer, most_seconds=CONNECT_SECONDS)
         except UnimplementedError as error:
             raise EndpointError(
                 f"what listens at {self.address.shown!r} does not serve {self.service.full_name}",
@@ -69,14 +71,24 @@ class GrpcPeer:
             self._channel = None
 
     async def _call(
-        self, name: str, request: Message, kind: type[Answer], *, deadline: bool = True, metadata: Metadata = ()
+        self,
+        name: str,
+        request: Message,
+        kind: type[Answer],
+        *,
+        deadline: bool = True,
+        metadata: Metadata = (),
+        most_seconds: float = math.inf,
     ) -> Answer:
-        """The peer's answer. The message is made here, so that one too large is refused and not tried again and again."""
+        """The peer's answer, within so many seconds or those of the address; without `deadline` it takes its time.
+
+        The message is made here, so that one too large is refused and not tried again and again.
+        """
         data = _fitting(name, request.SerializeToString())
         try:
             answer = await self._calls[name](
                 data,
-                timeout=self.address.deadline_seconds if deadline else None,
+                timeout=min(self.address.deadline_seconds, most_seconds) if deadline else None,
                 metadata=(*self.address.metadata, *metadata),
             )
         except grpc.aio.AioRpcError as error:

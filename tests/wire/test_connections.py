@@ -133,3 +133,12 @@ async def test_messages_are_compressed_where_that_is_asked_for() -> None:
             return damaging.passed
 
     assert await passed(gzip=True) * 10 < await passed(gzip=False)
+
+
+async def test_a_server_that_takes_connections_and_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(peer, "CONNECT_SECONDS", 0.5)
+    async with behind_a_proxy(MemoryStore()) as damaging:
+        damaging.break_with("black hole")
+        with pytest.raises(EndpointError, match="no gRPC connection"):
+            async with client(damaging):
+                pass

@@ -143,6 +143,8 @@ def test_a_token_that_cannot_be_a_header_is_refused_without_being_shown() -> Non
         with pytest.raises(UsageError, match="check --token") as error:
             GrpcConnector("grpc://127.0.0.1:1", {"insecure": True, "token": token})
         assert token not in str(error.value)
+        with pytest.raises(UsageError, match="check --token"):
+            Guard(token=token)
 
 
 @pytest.mark.parametrize(
