@@ -63,6 +63,14 @@ class Selection:
                 return name if rule.source == rule.destination else rule.destination + tail
         return name
 
+    def root(self, name: str) -> str:
+        """The full name by which a source namespace is selected: itself or one that it lies below; "" where all are."""
+        for rule in sorted(self.rules, key=lambda rule: -len(rule.source)):
+            tail = rule.tail(name)
+            if tail is not None:
+                return name.removesuffix(tail)
+        return ""
+
     def reversed(self) -> Selection:
         """The selection of the way back: from the destination's names to the source's."""
         rules = tuple(Rule(rule.destination, rule.source) for rule in self.rules)

@@ -27,6 +27,8 @@ from dsync.flow.plan import (
     describe,
     make_plan,
     refuse_changed,
+    refuse_echoes,
+    refuse_loops,
     refuse_same_data,
     refuse_several,
     state_in,
@@ -206,6 +208,9 @@ class Run:
         found = await describe(self.sink, plan.destinations)
         if found:
             await refuse_same_data(self.source, plan, found)
+            await refuse_loops(self.source, self.sink, plan, self.selection)
+        if not copies and self.agreement.source.db_type == self.agreement.destination.db_type:
+            await refuse_echoes(self.source, self.sink, self.selection)
         for warning in [*plan.warnings, *admit(self.flow, found, keyed=keyed, overwrite=settings.overwrite)]:
             self.tracker.warn(warning)
         for warning in unfinished_beside(self.flow, await self.state.flows()):

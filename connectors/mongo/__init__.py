@@ -66,7 +66,7 @@ SOURCE_OPTIONS = (
     click.Option(
         ["--per-namespace-streams"],
         is_flag=True,
-        help="Follow each collection in a change stream of its own, with its own position, instead of one for all.",
+        help="Follow each collection in a change stream of its own, with its own position, and later ones in one more.",
     ),
     click.Option(
         ["--full-document-key"],

@@ -152,7 +152,7 @@ class MongoConnector(Connector):
     def _update_partitions(
         self, selection: Selection, collections: Sequence[Collection], excluded: tuple[str, ...], after: Timestamp
     ) -> list[wire.UpdatesPartition]:
-        """One for the deployment or for each database, or, on request, one for each collection."""
+        """One for the deployment or for each database; on request one for each collection besides, those to come in the former."""
         digest = query.digest(self._filter)
         whole = Position(
             selection.names,
@@ -161,11 +161,12 @@ class MongoConnector(Connector):
             query_digest=digest,
             excluded=excluded,
         )
+        positions: list[Position] = []
         if self._per_namespace_streams:
             positions = [dataclasses.replace(whole, namespace=each.namespace) for each in collections]
-        else:
-            parts = selection.by_database()
-            positions = [dataclasses.replace(whole, names=part.names, database=part.database) for part in parts]
+            whole = dataclasses.replace(whole, apart=tuple(each.namespace for each in collections))
+        parts = selection.by_database()
+        positions += [dataclasses.replace(whole, names=part.names, database=part.database) for part in parts]
         return [
             wire.UpdatesPartition(
                 namespaces=[each.namespace] if each.namespace else each.names, cursor=each.encode(), time=moment(after)

@@ -1,6 +1,6 @@
 """The cursor of a change stream: what is followed, and from where; versioned bytes, parsed as data from anywhere.
 
-BSON {v, kind, names, database, namespace, query, excluded?, start? | token?}
+BSON {v, kind, names, database, namespace, query, excluded?, apart?, start? | token?}
 """
 
 from __future__ import annotations
@@ -42,6 +42,8 @@ class Position:
     query_digest: bytes = b""
     # Names to leave out, with what is below them; their first part may be missing.
     excluded: tuple[str, ...] = ()
+    # Collections that have streams of their own.
+    apart: tuple[str, ...] = ()
 
     @property
     def selection(self) -> Selection:
@@ -52,7 +54,7 @@ class Position:
         """Whether the namespace's changes belong to the stream, be it there yet or not."""
         if self.namespace:
             return namespace == self.namespace
-        if leaves_out(self.excluded, namespace):
+        if namespace in self.apart or leaves_out(self.excluded, namespace):
             return False
         database, _, collection = namespace.partition(".")
         return is_data(database, collection) and self.selection.covers(namespace)
@@ -61,12 +63,14 @@ class Position:
         """The place after the event with this token."""
         return dataclasses.replace(self, start=None, token=token)
 
+    def _left_out(self) -> dict[str, tuple[str, ...]]:
+        return {"excluded": self.excluded, "apart": self.apart}
+
     def encode(self) -> bytes:
         """The cursor's bytes, from which `decode` makes it again."""
         fields: dict[str, Any] = {"v": VERSION, "kind": KIND, "names": list(self.names), "database": self.database}
         fields |= {"namespace": self.namespace, "query": self.query_digest}
-        if self.excluded:
-            fields["excluded"] = list(self.excluded)
+        fields |= {name: list(given) for name, given in self._left_out().items() if given}
         if self.token:
             fields["token"] = Encoded(self.token)
         elif self.start is not None:
@@ -78,8 +82,10 @@ class Position:
         """Raises CursorError for anything that `encode` did not make."""
         fields = checked_fields(encoded, KIND, VERSION)
         names = typed(fields, "names", list)
-        excluded = typed(fields, "excluded", list) if "excluded" in fields else []
-        if not all(isinstance(name, str) for name in (*names, *excluded)) or ("token" in fields) == ("start" in fields):
+        excluded, apart = (typed(fields, name, list) if name in fields else [] for name in ("excluded", "apart"))
+        if not all(isinstance(name, str) for name in (*names, *excluded, *apart)) or ("token" in fields) == (
+            "start" in fields
+        ):
             raise CursorError("a position of MongoDB is damaged", remedy=REMEDY)
         return cls(
             names=tuple(names),
@@ -89,6 +95,7 @@ class Position:
             token=bytes(typed(fields, "token", RawBSONDocument).raw) if "token" in fields else b"",
             query_digest=typed(fields, "query", bytes),
             excluded=tuple(excluded),
+            apart=tuple(apart),
         )
 
 

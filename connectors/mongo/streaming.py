@@ -175,12 +175,14 @@ class ChangeStream:
 
     def _match(self) -> list[dict[str, Any]]:
         """Keeps the server from sending other collections' changes; events of other kinds are judged here."""
-        selection = self._position.selection
-        if self._position.namespace or not selection.names:
+        selection, apart = self._position.selection, self._position.apart
+        if self._position.namespace or not (selection.names or apart):
             return []
         candidates = (candidate for name in selection.names for candidate in selection.candidates(name))
-        covered = [_namespace_match(candidate) for candidate in candidates]
-        return [{"$match": {"$or": [{"operationType": {"$nin": list(events.DATA)}}, *covered]}}]
+        covered = {"$or": [_namespace_match(candidate) for candidate in candidates]} if selection.names else {}
+        elsewhere = [dict(zip(("ns.db", "ns.coll"), name.split(".", 1), strict=True)) for name in apart]
+        wanted = {**covered, **({"$nor": elsewhere} if elsewhere else {})}
+        return [{"$match": {"$or": [{"operationType": {"$nin": list(events.DATA)}}, wanted]}}]
 
     async def _redefine(self, event: Event) -> AsyncGenerator[wire.StreamUpdatesResponse, None]:
         """What becomes of a drop or a rename; the position stays before it until all is handed out.

@@ -159,6 +159,40 @@ async def refuse_same_data(source: Connector, plan: Plan, found: dict[str, wire.
             )
 
 
+async def refuse_loops(source: Connector, sink: Connector, plan: Plan, selection: Selection) -> None:
+    """Raises UsageError where what is written would be read again, since it lies in what was selected in the same store."""
+    roots = {selection.root(p.partition.namespace): p.partition.namespace for p in plan.partitions}
+    written = {p.destination for p in plan.partitions if p.destination != p.partition.namespace}
+    for root, origin in roots.items():
+        inside = sorted(name for name in written if root and (name == root or name.startswith(f"{root}.")))
+        if inside and await _is_same_store(source, sink, origin):
+            raise UsageError(
+                f"what is written to {inside[0]!r} would be copied again: it lies in {root!r} of the source",
+                remedy="give another destination, or a name outside with --namespace OLD:NEW",
+            )
+
+
+async def _is_same_store(source: Connector, sink: Connector, origin: str) -> bool:
+    here, there = [(await describe(end, [origin])).get(origin) for end in (source, sink)]
+    return bool(here and there and here.identity and here.identity == there.identity)
+
+
+async def refuse_echoes(source: Connector, sink: Connector, selection: Selection) -> None:
+    """As `refuse_same_data` and `refuse_loops`, for a run that only follows changes and so has planned no copy."""
+    try:
+        answer = await source.GeneratePlan(wire.GeneratePlanRequest(namespaces=selection.names, initial_sync=True))
+    except DsyncError:
+        # what cannot be listed is not there yet
+        return
+    plan = Plan(
+        [PlannedPartition(partition=p, destination=selection.destination(p.namespace)) for p in answer.partitions]
+    )
+    found = await describe(sink, plan.destinations)
+    if found:
+        await refuse_same_data(source, plan, found)
+        await refuse_loops(source, sink, plan, selection)
+
+
 def admit(
     flow: Flow, found: dict[str, wire.GetNamespaceMetadataResponse], *, keyed: bool, overwrite: bool
 ) -> list[str]:

@@ -15,10 +15,9 @@ Update = tuple[str, int, Any, Any]
 
 
 async def position(connector: MongoConnector, *names: str) -> bytes:
-    """A position from before everything that happens next."""
+    """A position from before everything that happens next; of several streams, the first one's."""
     response = await connector.GeneratePlan(wire.GeneratePlanRequest(namespaces=names, updates=True))
-    (partition,) = response.updates_partitions
-    return partition.cursor
+    return response.updates_partitions[0].cursor
 
 
 @contextlib.asynccontextmanager

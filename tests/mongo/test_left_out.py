@@ -1,4 +1,4 @@
-"""What is left out of a copy is left out of the stream too: excluded names, and the collections in which the state lives."""
+"""What a stream must not follow: what the copy leaves out, where the state lives, and what the run itself writes."""
 
 from __future__ import annotations
 
@@ -74,6 +74,35 @@ async def test_a_database_with_nothing_but_the_state_is_refused(mongo_uri: str, 
     mongo[database].create_collection("flows")
     with pytest.raises(UsageError, match="state of dsync itself"):
         await run(mongo_uri, database, uri_of(mongo_uri, database), [])
+
+
+@pytest.mark.parametrize("mode", ["Full", "InitialSync", "CDC"])
+@pytest.mark.parametrize(
+    ("uri_database", "names"), [("", "{0}:{0}.copy"), ("", "{0}.a:{0}.a.copy"), ("{0}", "a:{0}.a.copy"), ("", "{0}")]
+)
+async def test_what_would_be_read_again_is_refused_before_anything_is_written(
+    mongo_uri: str, mongo: Mongo, database: str, mode: Any, uri_database: str, names: str
+) -> None:
+    mongo[database].a.insert_one({"_id": 1})
+    selection = parse([names.format(database)])
+    settings = Settings(metadata="memory:", retry_for=0, mode=mode, selection=selection, until_caught_up=True)
+    source = MongoConnector(uri_of(mongo_uri, uri_database.format(database)), {"stream_wait": 0.05})
+    with pytest.raises(UsageError, match=r"would be copied again|onto itself"):
+        await migrate(source, MongoConnector(uri_of(mongo_uri), {}), settings)
+    assert mongo[database].list_collection_names() == ["a"]
+
+
+@pytest.mark.parametrize("mode", ["Full", "CDC"])
+async def test_a_name_that_only_looks_like_the_sources_is_copied(
+    mongo_uri: str, mongo: Mongo, database: str, target: str, mode: Any
+) -> None:
+    """The source's database is in its URI: its `a` is not the `a` of another database."""
+    mongo[database].a.insert_one({"_id": 1})
+    selection = parse([f"a:{target}.a"])
+    settings = Settings(metadata="memory:", retry_for=0, mode=mode, selection=selection, until_caught_up=True)
+    source = MongoConnector(uri_of(mongo_uri, database), {"stream_wait": 0.05})
+    await migrate(source, MongoConnector(uri_of(mongo_uri), {}), settings)
+    assert mongo[target].a.count_documents({}) == (mode == "Full")
 
 
 def test_a_name_to_leave_out_may_lack_the_database() -> None:

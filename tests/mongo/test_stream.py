@@ -202,7 +202,9 @@ async def test_collections_and_databases_made_after_the_plan_are_followed(
     mongo.drop_database(later)
 
 
-async def test_streams_per_namespace_have_positions_of_their_own(connect: Connect, mongo: Mongo, database: str) -> None:
+async def test_streams_per_namespace_have_positions_of_their_own_and_one_follows_what_comes_later(
+    connect: Connect, mongo: Mongo, database: str
+) -> None:
     for name in ("a", "b"):
         mongo[database][name].insert_one({"_id": 0})
     source = await connect(stream_wait=QUICK, per_namespace_streams=True)
@@ -210,7 +212,7 @@ async def test_streams_per_namespace_have_positions_of_their_own(connect: Connec
     for name in ("a", "b", "c"):
         mongo[database][name].insert_one({"_id": name})
     streamed = [updates(await until_quiet(source, each.cursor)) for each in response.updates_partitions]
-    assert [[each[2] for each in found] for found in streamed] == [["a"], ["b"]]
+    assert [[each[2] for each in found] for found in streamed] == [["a"], ["b"], ["c"]]
 
 
 async def test_a_filter_holds_in_the_stream_and_leaving_it_is_a_delete(
@@ -427,7 +429,7 @@ async def test_a_plan_without_streams_gives_none(connect: Connect, mongo: Mongo,
     assert not (await plan(await connect())).updates_partitions
 
 
-FULL = Position(("a", "b.c"), "db", "db.x", Timestamp(5, 6), b"", b"q" * 8)
+FULL = Position(("a", "b.c"), "db", "db.x", Timestamp(5, 6), b"", b"q" * 8, ("x", "y.z"), ("db.x",))
 AFTER = FULL.after(bson.encode({"_data": "8265A0C0FF"}))
 
 
