@@ -76,6 +76,15 @@ def settled(end: End, role: Role, *, both: bool = False) -> Endpoint | Connector
     return Endpoint(uri, _checked(spec, own_options(spec, role, both=both), {**given.options, **_named(in_uri)}))
 
 
+def settled_transform(given: str | Endpoint | Transform | None) -> Endpoint | Transform | None:
+    """The same for a transform; None is none. Raises UsageError."""
+    if given is None or isinstance(given, Transform):
+        return given
+    end = settled(given, "transform")
+    assert isinstance(end, Endpoint)
+    return end
+
+
 def own_options(spec: ConnectorSpec, role: Role, *, both: bool = False) -> tuple[click.Option, ...]:
     """The connector's options in a role, or in both: of two of one name then the source's, which takes more."""
     as_source = spec.source_options if both or role == "source" else ()

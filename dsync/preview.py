@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from dsync import wire
 from dsync.connector import Connector
 from dsync.endpoint import End, Endpoint, settled
+from dsync.flow.probe import notes
 from dsync.progress import Tracker
 from dsync.run import Run
 from dsync.settings import Settings
@@ -49,7 +50,7 @@ async def plan(source: End, destination: End, settings: Settings | None = None) 
         return Preview(
             wire.DataType.Name(run.agreement.type).removeprefix("DATA_TYPE_"),
             _namespaces(run),
-            (*run.tracker.warnings, *run.agreement.sink.notes),
+            (*run.tracker.warnings, *run.agreement.sink.notes, *notes(run.aims)),
             run.tracker.kept_seconds or None,
         )
 

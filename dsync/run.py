@@ -5,43 +5,44 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 
 from dsync import wire
 from dsync.cancel import cancel
 from dsync.connector import Connector
-from dsync.endpoint import End, Endpoint, settled
+from dsync.endpoint import End, Endpoint, settled, settled_transform
 from dsync.engine import DaskEngine, parse_engine
-from dsync.errors import DataError, DsyncError, GapError, NotFoundError, SetAsideError, UnimplementedError
+from dsync.errors import DsyncError, GapError, SetAsideError
 from dsync.flow.agree import Agreement, agree, choose_mode, no_stream
 from dsync.flow.copy import Copy
 from dsync.flow.definitions import Definitions, refuse_definitions
-from dsync.flow.ends import Assignment, Wrapping, wrap_sink, wrap_source
+from dsync.flow.ends import Assignment, Wrapping, make_stage, opened_transform, reader, wrap_sink, wrap_source
 from dsync.flow.expiry import Expiry, foresee
-from dsync.flow.identity import make_flow, refuse_changed_settings
+from dsync.flow.identity import make_flow, refuse_changed_settings, refuse_changed_transform
 from dsync.flow.lag import seconds
 from dsync.flow.plan import (
-    admit,
+    Plan,
     describe,
     make_plan,
     refuse_changed,
     refuse_echoes,
-    refuse_loops,
-    refuse_same_data,
-    refuse_several,
     state_in,
     unfinished_beside,
 )
+from dsync.flow.probe import probe
 from dsync.flow.reverse import keep_way_back, way_back
 from dsync.flow.step import StepSettings
 from dsync.flow.stream import Stream, StreamSettings
+from dsync.flow.targets import Targets
+from dsync.flow.transform import Stage, Transforming
 from dsync.namespaces import Selection
 from dsync.progress import Tracker
 from dsync.progress.events import Listener, Result
 from dsync.settings import Mode, Settings
 from dsync.state import Flow, Progress, State, Status, open_state
+from dsync.transform import Transform
 from dsync.wire.gen.dsync.v1.flow_pb2 import Position
 from dsync.workers import crews
 from dsync.workers.here import Crew
@@ -101,12 +102,17 @@ class Run:
     state: State
     source: Connector
     sink: Connector
+    transform: Transform | None
+    stage: Stage | None
     agreement: Agreement
     # What was asked for, without the state itself.
     selection: Selection
     mode: Mode
     definitions: Definitions
     flow: Flow
+    targets: Targets
+    # What the transform makes of the first documents of what is planned: namespaces by the planned ones.
+    aims: Mapping[str, Sequence[str]]
     plan: list[Progress]
     positions: list[Position]
 
@@ -120,9 +126,11 @@ class Run:
     ) -> None:
         self.source_end = source
         self.destination_end = destination
-        self.settings = settings
+        self.settings = replace(settings, transform=settled_transform(settings.transform))
         self.tracker = tracker
         self.stop = stop
+        self.positions = []
+        self.aims = {}
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
@@ -131,12 +139,13 @@ class Run:
             open_state(self.settings.metadata) as self.state,
             Retry(_connector(self.source_end), self.settings.retry_for) as self.source,
             Retry(_connector(self.destination_end), self.settings.retry_for) as self.sink,
+            opened_transform(self.settings.transform) as self.transform,
         ):
             yield
 
     async def settle(self) -> None:
         """Agrees on what this run is: a new flow, the next generation of one, or the rest of an unfinished one."""
-        self.agreement = await agree(self.source, self.sink)
+        self.agreement = await agree(self.source, self.sink, self.transform)
         self.selection = replace(
             self.settings.selection, hidden=await state_in(self.source, await self.state.own_namespaces())
         )
@@ -155,8 +164,8 @@ class Run:
                 remedy="run the same command without --reverse and stop it, then try again",
             )
         if known is not None and self._goes_on(known):
-            if known.status == "copying":
-                refuse_changed_settings(known.settings, asked.settings)
+            refuse = refuse_changed_settings if known.status == "copying" else refuse_changed_transform
+            refuse(known.settings, asked.settings)
             self.flow = known
             self._wrap()
             await self._resume()
@@ -173,9 +182,10 @@ class Run:
         return known.status == "copying" or self.mode == "CDC" or (self.mode == "Full" and known.status == "following")
 
     def _wrap(self) -> None:
+        self.targets = Targets(self.flow, self.state, self.agreement, self.selection, self.settings, self.tracker)
         wrapping = self._wrapping()
-        self.source = wrap_source(self.source, wrapping)
-        self.sink = wrap_sink(Fence(self.sink, lambda: self.state.valid_until), wrapping)
+        self.source = self.targets.source = wrap_source(self.source, wrapping)
+        self.sink = self.targets.sink = wrap_sink(Fence(self.sink, lambda: self.state.valid_until), wrapping)
 
     def _wrapping(self) -> Wrapping:
         return Wrapping(
@@ -184,11 +194,26 @@ class Run:
             retry_for=self.settings.retry_for,
             rate=self.settings.write_rate_limit,
             dead_letters=self.settings.dead_letters,
+            transforming=self._transforming(),
+        )
+
+    def _transforming(self) -> Transforming | None:
+        types, end = self.agreement.transform, self.settings.transform
+        if types is None:
+            return None
+        return Transforming(
+            endpoint=end if isinstance(end, Endpoint) else None,
+            request=wire.Type(self.flow.batch["request"]),
+            response=wire.Type(self.flow.batch["response"]),
+            type=wire.Type(self.flow.batch["type"]),
+            multiple=types.multiple,
+            followed=self.mode != "InitialSync",
+            closed=self.targets.closed(self.positions if self.mode != "InitialSync" else ()),
         )
 
     async def _begin(self) -> None:
         settings = self.settings
-        source, keyed = self.agreement.source.capabilities.source, self.agreement.sink.keyed
+        source = self.agreement.source.capabilities.source
         copies = self.mode != "CDC"
         plan = await make_plan(
             self.source,
@@ -204,20 +229,18 @@ class Run:
             self._do_without_stream()
         if self.mode != "InitialSync":
             await foresee(self.source, plan.documents, self.tracker)
-        refuse_several(plan.destinations, self.agreement.sink)
-        found = await describe(self.sink, plan.destinations)
-        if found:
-            await refuse_same_data(self.source, plan, found)
-            await refuse_loops(self.source, self.sink, plan, self.selection)
         if not copies and self.agreement.source.db_type == self.agreement.destination.db_type:
             await refuse_echoes(self.source, self.sink, self.selection)
-        for warning in [*plan.warnings, *admit(self.flow, found, keyed=keyed, overwrite=settings.overwrite)]:
+        for warning in plan.warnings:
             self.tracker.warn(warning)
+        if self.transform is not None:
+            await self._probe(self.transform, plan)
+        else:
+            await self.targets.look_at(plan)
         for warning in unfinished_beside(self.flow, await self.state.flows()):
             self.tracker.warn(warning)
         if not copies:
             self.tracker.warn("no earlier copy was found: only changes from now on are applied")
-        self.flow.namespaces = {name: {"empty": not found[name].count} for name in found}
         self.flow.status = "copying" if copies else "following"
         await self.state.begin(self.flow, plan.partitions, plan.positions)
         await self._take_plan()
@@ -225,6 +248,13 @@ class Run:
     def _do_without_stream(self) -> None:
         self.tracker.warn(no_stream(self.agreement, self.settings.mode))
         self.mode = "InitialSync"
+
+    async def _probe(self, transform: Transform, plan: Plan) -> None:
+        """Whether what the transform makes of the first documents may be written; further namespaces are looked at as they come."""
+        self.positions = plan.positions
+        self.targets.read_from(plan.partitions)
+        self.aims = await probe(self.source, make_stage(transform, self._wrapping()), plan.partitions)
+        await self.targets.look(list(dict.fromkeys(name for names in self.aims.values() for name in names)))
 
     async def _resume(self) -> None:
         await self._take_plan()
@@ -234,7 +264,7 @@ class Run:
             raise GapError(
                 "the earlier copy of this flow kept no position of a change stream", remedy="copy again with --restart"
             )
-        names = list(dict.fromkeys(progress.planned.destination for progress in self.plan))
+        names = list(dict.fromkeys([*(progress.planned.destination for progress in self.plan), *self.flow.namespaces]))
         refuse_changed(self.flow, await describe(self.sink, names))
         done, total = self.tracker.partitions
         logger.info("going on with flow %s: %d of %d partitions were done", self.flow.id, done, total)
@@ -243,6 +273,8 @@ class Run:
         self.plan = await self.state.partitions(self.flow.id)
         self.positions = await self.state.positions(self.flow.id)
         self.tracker.plan(self.plan)
+        self.targets.read_from(progress.planned for progress in self.plan)
+        self.stage = make_stage(self.transform, self._wrapping()) if self.transform else None
 
     async def copy(self) -> None:
         """Copies what is left of the plan and publishes each namespace when it is complete."""
@@ -250,9 +282,8 @@ class Run:
             return
         self.tracker.enter("copying")
         await self.definitions.prepare()
-        job = Copy(
-            self.flow.id, self.plan, self.state, self.tracker, self.stop, self._first_write, self._finish_namespace
-        )
+        transforms = self.stage is not None
+        job = Copy(self.flow.id, self.plan, self.state, self.tracker, self.stop, self.targets, transforms=transforms)
         engine = parse_engine(self.settings.engine)
         copiers = self.settings.local_copiers if engine is None else self.settings.copiers or len(self.plan)
         expiry = asyncio.create_task(self._watch_expiry(job))
@@ -283,12 +314,13 @@ class Run:
         )
         if engine is not None:
             return crews.on_cluster(engine, self.flow, self.state, assignment, self.settings)
-        ends = self.source, self.sink
+        ends = self.source, self.sink, reader(self.stage)
         return crews.at_hand(ends, assignment, self.settings, self._inherited(), job.remaining)
 
     def _inherited(self) -> tuple[int, ...] | None:
         """What other processes of this machine get to hold the flow with; None where there can be none."""
-        objects = not (isinstance(self.source_end, Endpoint) and isinstance(self.destination_end, Endpoint))
+        ends = self.source_end, self.destination_end, self.settings.transform
+        objects = not all(end is None or isinstance(end, Endpoint) for end in ends)
         # a lease is watched in this process alone
         return None if objects or self.state.valid_until is not None else self.state.inherited
 
@@ -299,49 +331,6 @@ class Run:
             type=wire.Type(batch["type"]),
             batch_bytes=batch["bytes"],
             batch_documents=batch["documents"],
-        )
-
-    async def _first_write(self, name: str) -> None:
-        """Remembers what a namespace is, so that one made anew under the flow is noticed."""
-        known = self.flow.namespaces.setdefault(name, {})
-        if "identity" not in known:
-            found = await describe(self.sink, [name])
-            known["identity"] = found[name].identity if found else ""
-            await self.state.update(self.flow)
-
-    async def _finish_namespace(self, name: str) -> None:
-        plan = await self.state.partitions(self.flow.id)
-        parts = []
-        for progress in plan:
-            count = sum(w.batches for w in progress.checkpoint.written if w.namespace == name)
-            if count:
-                partition = f"{progress.planned.number:05d}"
-                parts.append(wire.FinishNamespaceRequest.Part(partition=partition, count=count))
-        request = wire.FinishNamespaceRequest(namespace=name, flow=self.flow.id, parts=parts)
-        try:
-            for warning in (await self.sink.FinishNamespace(request)).warnings:
-                self.tracker.warn(f"{name}: {warning}")
-        except UnimplementedError:
-            logger.debug("%s has nothing to finish", self.agreement.destination.db_type)
-        except NotFoundError as error:
-            raise GapError(
-                f"what was written to {name!r} is no longer there: {error.message}",
-                remedy="copy everything again with --restart",
-            ) from error
-        await self._refuse_duplicates(name)
-
-    async def _refuse_duplicates(self, name: str) -> None:
-        """Fewer documents than were written to an empty namespace means that some had the same id."""
-        if not (self.agreement.sink.keyed and self.flow.namespaces.get(name, {}).get("empty")):
-            return
-        metadata = (await describe(self.sink, [name]))[name]
-        at = self.tracker.namespaces[name]
-        documents = at.documents - at.set_aside
-        if metadata.count_unknown or metadata.count >= documents or self.settings.duplicates == "last":
-            return
-        raise DataError(
-            f"{name!r} has {metadata.count:,} documents after {documents:,} were written: some had the same id",
-            remedy="give every document an id of its own, or keep one of each with --duplicates last",
         )
 
     async def _set_status(self, status: Status) -> None:
@@ -365,7 +354,7 @@ class Run:
             )
             ends = self.source, self.sink, self.state
             await self.definitions.complete(later=True)
-            stream = Stream(self.flow.id, *ends, settings, self.positions, self.selection, self.tracker)
+            stream = Stream(self.flow.id, *ends, settings, self.positions, self.selection, self.tracker, self.stage)
             beside = self.definitions.watch()
             await stream.run(self.stop, until_caught_up=self.settings.until_caught_up, beside=beside)
             await self.definitions.settle(stopped=self.stop.is_set())
@@ -376,7 +365,8 @@ class Run:
 
     async def _keep_way_back(self) -> None:
         capabilities = self.agreement.destination.capabilities.source, self.agreement.source.capabilities.sink
-        if not self.settings.reverse and all(each.updates for each in capabilities):
+        one_way = self.settings.reverse or self.transform is not None
+        if not one_way and all(each.updates for each in capabilities):
             await keep_way_back(self.sink, capabilities[0], self.state, self.flow, self.settings, self.tracker)
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from dsync.engine import parse_engine
 from dsync.errors import UsageError
 from dsync.namespaces import Selection
+
+if TYPE_CHECKING:
+    from dsync.endpoint import Endpoint
+    from dsync.transform import Transform
 
 Mode = Literal["Full", "CDC", "InitialSync"]
 
@@ -65,6 +69,8 @@ class Settings:
     max_delete: int | None = None
     # How often positions of change streams are saved.
     save_positions_seconds: float = 1.0
+    # What documents and updates go through on their way; a program may bring one of its own.
+    transform: str | Endpoint | Transform | None = None
 
     def __post_init__(self) -> None:
         """Refuses what the command line would refuse, by name."""

@@ -1,4 +1,4 @@
-"""The configuration file: global options by name, `source:` and `destination:` maps for theirs."""
+"""The configuration file: global options by name, `source:`, `destination:` and `transform:` maps for theirs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from dsync.errors import UsageError
 
-ENDS = ("source", "destination")
+ENDS = ("source", "destination", "transform")
 
 
 def read_config(path: str, known: set[str]) -> dict[str, Any]:

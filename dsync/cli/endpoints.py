@@ -157,11 +157,26 @@ def take_both(
     source = take_endpoint(ctx, "source", words, _ends_of(config, "source"), extra=extra)
     at_destination = _ends_of(config, "destination")
     destination = take_endpoint(ctx, "destination", source.rest, at_destination, both=read_both, extra=extra)
-    if destination.rest:
-        shown = redact(destination.rest[0])
-        raise click.UsageError(f"nothing is expected after DESTINATION, but there is {shown!r}", ctx)
     behind = [source.global_options, destination.global_options]
-    return source.endpoint, destination.endpoint, options.merge(ctx.params, behind)
+    transform, rest = None, destination.rest
+    at_transform = _ends_of(config, "transform")
+    if rest or at_transform.get("uri"):
+        _refuse_third_end(ctx, rest)
+        taken = take_endpoint(ctx, "transform", rest, at_transform, extra=extra)
+        transform, rest = taken.endpoint, taken.rest
+        behind.append(taken.global_options)
+    if rest:
+        raise click.UsageError(f"nothing is expected after TRANSFORM, but there is {redact(rest[0])!r}", ctx)
+    return source.endpoint, destination.endpoint, options.merge(ctx.params, behind) | {"transform": transform}
+
+
+def _refuse_third_end(ctx: click.Context, rest: Sequence[str]) -> None:
+    if rest and not rest[0].startswith("-") and not registry.spec_of(rest[0]).transform:
+        raise click.UsageError(
+            f"nothing but a transform is expected after DESTINATION, but there is {redact(rest[0])!r}; write grpc://host:port or"
+            " python:package.module:function",
+            ctx,
+        )
 
 
 def _ends_of(config: Mapping[str, Any], role: Role) -> Mapping[str, Any]:

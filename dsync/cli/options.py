@@ -45,11 +45,11 @@ class Replaced(click.Option):
 def load_config(ctx: click.Context, param: click.Parameter, path: str | None) -> str | None:
     """Makes the file's options the defaults of this command line."""
     if path and not ctx.resilient_parsing:
-        from dsync.cli.config import read_config
+        from dsync.cli.config import ENDS, read_config
 
         known = {option.name or "": option for option in GLOBAL}
         found = read_config(path, set(known))
-        ctx.obj = {end: found.pop(end) for end in ("source", "destination") if end in found}
+        ctx.obj = {end: found.pop(end) for end in ENDS if end in found}
         ctx.default_map = {
             name: [value] if known[name].multiple and isinstance(value, str) else value for name, value in found.items()
         }
@@ -219,7 +219,7 @@ OUTPUT = (
         type=click.Path(exists=True, dir_okay=False),
         is_eager=True,
         callback=load_config,
-        help="A YAML file with options by their names, and maps `source:` and `destination:` for theirs.",
+        help="A YAML file with options by their names, and maps `source:`, `destination:` and `transform:` for theirs.",
     ),
 )
 
@@ -282,4 +282,5 @@ def to_settings(values: Mapping[str, Any]) -> Settings:
         views=values["views"],
         max_delete=values["max_delete"],
         save_positions_seconds=values["cdc_resume_token_interval"],
+        transform=values.get("transform"),
     )

@@ -17,7 +17,9 @@ from dsync.cli.options import to_settings
         "help_option_names": ["--help", "-h"],
     }
 )
-@click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="SOURCE [options] DESTINATION [options]")
+@click.argument(
+    "words", nargs=-1, type=click.UNPROCESSED, metavar="SOURCE [options] DESTINATION [options] [TRANSFORM [options]]"
+)
 @click.pass_context
 def plan(ctx: click.Context, words: tuple[str, ...]) -> int:
     """Says what a copy would do: namespaces, partitions, documents, bytes, the data type, warnings. Touches nothing."""

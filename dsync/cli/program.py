@@ -106,7 +106,7 @@ program = Program(
   dsync mongodb://localhost/demo s3://bucket/backup
   dsync people.csv people.bson
 """,
-    subcommand_metavar="SOURCE [source options] DESTINATION [destination options]",
+    subcommand_metavar="SOURCE [source options] DESTINATION [destination options] [TRANSFORM [options]]",
     context_settings={"auto_envvar_prefix": "DSYNC", "help_option_names": ["-h", "--help"], "max_content_width": 110},
     no_args_is_help=True,
 )

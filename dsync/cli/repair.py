@@ -9,7 +9,7 @@ import click
 
 from dsync.cli.verify import command_of_ends, take_ends
 from dsync.endpoint import Endpoint
-from dsync.errors import EndpointError, TransientError
+from dsync.errors import EndpointError, TransientError, UsageError
 
 OWN = (
     click.Option(
@@ -49,6 +49,10 @@ repair = command_of_ends(
 
 async def run_repair(source: Endpoint, destination: Endpoint, values: Mapping[str, Any]) -> int:
     """Mends, and says what was done."""
+    if values["transform"] is not None:
+        raise UsageError(
+            "single documents cannot be mended through a transform", remedy="copy again, then verify again"
+        )
     from dsync.flow.repair import Repaired, RepairSettings, repair
 
     settings = RepairSettings(

@@ -100,9 +100,12 @@ def take_ends(ctx: click.Context, own: Sequence[click.Option]) -> tuple[Endpoint
     return take_both(parent, ctx.params[REST], parent.obj or {}, read_both=True, extra=own)
 
 
-def command_of_ends(name: str, callback: Any, own: Sequence[click.Option], text: str) -> click.Command:
-    """A command with two ends and options of its own."""
-    words = click.Argument([REST], nargs=-1, type=click.UNPROCESSED, metavar="SOURCE [options] DESTINATION [options]")
+def command_of_ends(
+    name: str, callback: Any, own: Sequence[click.Option], text: str, behind: str = ""
+) -> click.Command:
+    """A command with two ends and options of its own; `behind` is what may stand behind them."""
+    metavar = " ".join(filter(None, ["SOURCE [options] DESTINATION [options]", behind]))
+    words = click.Argument([REST], nargs=-1, type=click.UNPROCESSED, metavar=metavar)
     return click.Command(
         name,
         callback=callback,
@@ -128,8 +131,10 @@ verify = command_of_ends(
     OWN,
     """Lists SOURCE and DESTINATION, over the full range, and says which documents are missing, extra or changed.
 
-    Exit status 0: equal; 4: there are differences; 1: it could not be finished, which is never taken for equal.
+    With TRANSFORM, SOURCE is read through it, as a copy through it did. Exit status 0: equal; 4: there are differences; 1: it
+    could not be finished, which is never taken for equal.
     """,
+    "[TRANSFORM [options]]",
 )
 
 
@@ -190,6 +195,7 @@ def to_verify_settings(values: Mapping[str, Any]) -> VerifySettings:
         sample=sample,
         ignore_extra=bool(values.get("ignore_extra")),
         duplicates=general.duplicates,
+        transform=general.transform,
     )
 
 

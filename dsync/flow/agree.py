@@ -9,6 +9,19 @@ from dsync import wire
 from dsync.connector import Connector
 from dsync.errors import UsageError
 from dsync.settings import Mode
+from dsync.transform import Transform
+
+KNOWN_TYPES = (wire.BSON, wire.JSON_ID, wire.EXTENDED_JSON)
+
+
+@dataclass(frozen=True, slots=True)
+class TransformTypes:
+    """What a transform gets and what it is asked for; `multiple`: its answers name their namespaces one by one."""
+
+    request: wire.Type
+    response: wire.Type
+    multiple: bool
+
 
 _NOT_FOLLOWED = "changes are not followed after the copy: {}"
 
@@ -21,6 +34,7 @@ class Agreement:
     destination: wire.GetInfoResponse
     native: wire.Type
     type: wire.Type
+    transform: TransformTypes | None = None
 
     @property
     def sink(self) -> wire.Capabilities.Sink:
@@ -33,18 +47,20 @@ class Agreement:
         return self.source.capabilities.source.HasField("updates")
 
 
-async def agree(source: Connector, destination: Connector) -> Agreement:
-    """Raises UsageError with the reason where the pair cannot work."""
+async def agree(source: Connector, destination: Connector, transform: Transform | None = None) -> Agreement:
+    """Raises UsageError with the reason where the pair cannot work, or not with the transform between them."""
     source_info = await source.GetInfo(wire.GetInfoRequest())
     destination_info = await destination.GetInfo(wire.GetInfoRequest())
     if not source_info.capabilities.HasField("source"):
         raise UsageError(f"{source_info.db_type!r} cannot be read from", remedy="use it as the destination")
     if not destination_info.capabilities.HasField("sink"):
         raise UsageError(f"{destination_info.db_type!r} cannot be written to", remedy="use it as the source")
-    native, target = choose_types(
-        source_info.capabilities.source.supported_data_types, destination_info.capabilities.sink.supported_data_types
-    )
-    return Agreement(source_info, destination_info, native, target)
+    offered = source_info.capabilities.source.supported_data_types
+    taken = destination_info.capabilities.sink.supported_data_types
+    if transform is None:
+        return Agreement(source_info, destination_info, *choose_types(offered, taken))
+    info = await transform.GetTransformInfo(wire.GetTransformInfoRequest())
+    return Agreement(source_info, destination_info, *choose_transform(offered, info, taken))
 
 
 def choose_mode(agreement: Agreement, asked: Mode | None) -> tuple[Mode, str]:
@@ -87,13 +103,43 @@ def choose_types(offered: Sequence[wire.Type], taken: Sequence[wire.Type]) -> tu
 
     Both lists are in the order of preference. Raises UsageError where a side knows none of dsync's types.
     """
-    known = (wire.BSON, wire.JSON_ID, wire.EXTENDED_JSON)
-    ours, theirs = [t for t in offered if t in known], [t for t in taken if t in known]
-    if not ours or not theirs:
-        side = "source offers" if not ours else "destination takes"
-        raise UsageError(f"the {side} no data type that dsync knows", remedy="use a newer version of the connector")
+    ours, theirs = _known(offered, taken)
     shared = [t for t in ours if t in theirs]
     if shared:
         best = min(shared, key=lambda t: ours.index(t) + theirs.index(t))
         return best, best
     return ours[0], theirs[0]
+
+
+def choose_transform(
+    offered: Sequence[wire.Type], info: wire.GetTransformInfoResponse, taken: Sequence[wire.Type]
+) -> tuple[wire.Type, wire.Type, TransformTypes]:
+    """(what to ask the source for, what to give the sink, what the transform does): with as few conversions as can be.
+
+    Raises UsageError where the transform knows none of dsync's types.
+    """
+    ours, theirs = _known(offered, taken)
+    ways = []
+    for each in info.transforms:
+        for response in each.response_types:
+            if each.request_type in KNOWN_TYPES and response in KNOWN_TYPES:
+                native, target = _nearest(each.request_type, ours), _nearest(response, theirs)
+                conversions = (native != each.request_type) + (target != response)
+                types = TransformTypes(each.request_type, response, info.use_multiple_responses)
+                ways.append((conversions, ours.index(native) + theirs.index(target), native, target, types))
+    if not ways:
+        raise UsageError("the transform takes no data type that dsync knows", remedy="use a newer version of it")
+    return min(ways, key=lambda way: way[:2])[2:]
+
+
+def _nearest(wanted: wire.Type, available: Sequence[wire.Type]) -> wire.Type:
+    """The type itself, or what is converted best: in BSON every document has its id."""
+    return next((each for each in (wanted, wire.BSON) if each in available), available[0])
+
+
+def _known(offered: Sequence[wire.Type], taken: Sequence[wire.Type]) -> tuple[list[wire.Type], list[wire.Type]]:
+    ours, theirs = [t for t in offered if t in KNOWN_TYPES], [t for t in taken if t in KNOWN_TYPES]
+    if not ours or not theirs:
+        side = "source offers" if not ours else "destination takes"
+        raise UsageError(f"the {side} no data type that dsync knows", remedy="use a newer version of the connector")
+    return ours, theirs

@@ -6,11 +6,12 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from dsync.cancel import cancel
 from dsync.errors import DsyncError, TransientError, decisive
+from dsync.flow.targets import Targets
 from dsync.progress import Tracker
 from dsync.state import Progress, State
 from dsync.wire.gen.dsync.v1.flow_pb2 import Checkpoint, PlannedPartition, Step
@@ -30,9 +31,8 @@ MOST_DEATHS = 5
 class Copy:
     """The copy of one plan.
 
-    `finish(destination namespace)` is awaited once all partitions of a namespace are done; `first_write(namespace)` before
-    the first checkpoint of a namespace that has documents is saved. After a failure no new step begins, those under way end
-    and are saved.
+    Namespaces are finished once all partitions that write to them are done, which with a transform can be any. After a failure no
+    new step begins, those under way end and are saved.
     """
 
     def __init__(
@@ -42,8 +42,9 @@ class Copy:
         state: State,
         tracker: Tracker,
         stop: asyncio.Event,
-        first_write: Callable[[str], Awaitable[None]],
-        finish: Callable[[str], Awaitable[None]],
+        targets: Targets,
+        *,
+        transforms: bool = False,
     ) -> None:
         self.flow_id = flow_id
         self.plan = plan
@@ -51,11 +52,11 @@ class Copy:
         self.crew: Crew
         self.tracker = tracker
         self.stop = stop
-        self.first_write = first_write
-        self.finish = finish
+        self.targets = targets
+        self.transforms = transforms
         self.errors: list[DsyncError] = []
         self._todo = iter([progress for progress in plan if not progress.checkpoint.done])
-        self._open = Counter(p.planned.destination for p in plan if not p.checkpoint.done)
+        self._open = Counter(self._group(p.planned) for p in plan if not p.checkpoint.done)
         self._seen: set[str] = set()
         self._unsaved: dict[int, tuple[PlannedPartition, Checkpoint]] = {}
         self._committing = asyncio.Lock()
@@ -65,8 +66,8 @@ class Copy:
 
         Raises the failure that decides. Returns with `stop` set when it was stopped; what is saved is right in every case.
         """
-        for name in sorted({progress.planned.destination for progress in self.plan} - set(self._open)):
-            await self._finish(name)
+        for group in sorted({self._group(progress.planned) for progress in self.plan} - set(self._open)):
+            await self._finish(group)
         self.crew = crew
         tasks = [asyncio.create_task(self._copier()) for _ in range(min(copiers, len(self.plan)))]
         commits = asyncio.create_task(self._commit_often())
@@ -100,6 +101,10 @@ class Copy:
         await self.stop.wait()
         await asyncio.sleep(DRAIN_SECONDS)
         await cancel(tasks)
+
+    def _group(self, planned: PlannedPartition) -> str:
+        """Partitions of one group are through before what they write to is finished."""
+        return "" if self.transforms else planned.destination
 
     def remaining(self) -> int:
         """Partitions that are not done."""
@@ -135,7 +140,8 @@ class Copy:
         while not at.done and not self._ending:
             worker = self.crew.balance(worker)
             try:
-                result = await worker.step(Step(planned=planned, checkpoint=at), keep)
+                admitted = self.targets.admitted if self.transforms else ()
+                result = await worker.step(Step(planned=planned, checkpoint=at, admitted=admitted), keep)
             except WorkerDied:
                 deaths += 1
                 refuse_deadly(planned, deaths)
@@ -143,10 +149,11 @@ class Copy:
                 continue
             deaths = 0
             keep(result.checkpoint)
+            await self.targets.admit(result.unadmitted)
             if result.HasField("failure"):
                 raise to_error(result.failure)
         if at.done:
-            await self._end_partition(planned.destination)
+            await self._end_partition(self._group(planned))
         return worker
 
     async def _commit_often(self) -> None:
@@ -161,22 +168,24 @@ class Copy:
     async def _commit(self) -> None:
         async with self._committing:
             unsaved, self._unsaved = self._unsaved, {}
-            for planned, reached in unsaved.values():
-                if planned.destination not in self._seen and any(written.documents for written in reached.written):
-                    await self.first_write(planned.destination)
-                    self._seen.add(planned.destination)
+            written = {each.namespace for _, reached in unsaved.values() for each in reached.written if each.documents}
+            for name in sorted(written - self._seen):
+                await self.targets.first_write(name)
+                self._seen.add(name)
             if unsaved:
                 await self.state.save(self.flow_id, {number: reached for number, (_, reached) in unsaved.items()})
 
-    async def _end_partition(self, name: str) -> None:
-        self._open[name] -= 1
-        if not self._open[name]:
-            await self._finish(name)
+    async def _end_partition(self, group: str) -> None:
+        self._open[group] -= 1
+        if not self._open[group]:
+            await self._finish(group)
 
-    async def _finish(self, name: str) -> None:
+    async def _finish(self, group: str) -> None:
         await self._commit()
-        await self.finish(name)
-        self.tracker.finish(name)
+        names = [group] if not self.transforms else [n for n, at in self.tracker.namespaces.items() if not at.moved]
+        for name in names:
+            await self.targets.finish(name)
+            self.tracker.finish(name)
 
 
 def refuse_deadly(planned: PlannedPartition, deaths: int) -> None:

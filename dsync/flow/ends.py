@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from dsync import wire
 from dsync.connector import Connector
-from dsync.endpoint import Endpoint
-from dsync.flow.step import StepSettings
+from dsync.endpoint import Endpoint, settled_transform
+from dsync.flow.step import Read, StepSettings, read_batch
 from dsync.wrap.retry import Retry
+
+if TYPE_CHECKING:
+    from dsync.flow.transform import Stage, Transforming
+    from dsync.transform import Transform
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +31,13 @@ class Wrapping:
     rate: float = 0.0
     # Where refused documents go; "": a refusal fails the run.
     dead_letters: str = ""
+    transforming: Transforming | None = None
 
 
 def wrap_source(source: Connector, wrapping: Wrapping) -> Connector:
     """The source as the steps see it, around one that tries again."""
-    if wrapping.native != wrapping.type:
+    wanted = wrapping.transforming.request if wrapping.transforming else wrapping.type
+    if wrapping.native != wanted:
         from dsync.wrap.convert import Convert
 
         source = Convert(source, wrapping.native)
@@ -47,6 +55,37 @@ def wrap_sink(sink: Connector, wrapping: Wrapping) -> Connector:
 
         sink = RateLimit(sink, wrapping.rate)
     return sink
+
+
+@asynccontextmanager
+async def opened_transform(transform: str | Endpoint | Transform | None) -> AsyncIterator[Transform | None]:
+    """The transform of a run, open; None where there is none."""
+    end = settled_transform(transform)
+    if end is None:
+        yield None
+        return
+    async with end.create_transform() if isinstance(end, Endpoint) else end as opened:
+        yield opened
+
+
+def make_stage(transform: Transform, wrapping: Wrapping) -> Stage:
+    """The open transform at work, around one that tries again."""
+    from dsync.flow.transform import Stage
+    from dsync.wrap.retry import RetryTransform
+    from dsync.wrap.setaside import DeadLetters
+
+    assert wrapping.transforming is not None
+    letters = DeadLetters(wrapping.dead_letters) if wrapping.dead_letters else None
+    return Stage(RetryTransform(transform, wrapping.retry_for), wrapping.transforming, letters)
+
+
+def reader(stage: Stage | None) -> Read:
+    """How batches are read: as they are, or through the transform."""
+    if stage is None:
+        return read_batch
+    from dsync.flow.transformed import read_transformed
+
+    return partial(read_transformed, stage)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,15 +109,31 @@ class Assignment:
         return cls(
             Endpoint(**fields["source"]),
             Endpoint(**fields["destination"]),
-            Wrapping(**fields["wrapping"]),
+            _wrapping(fields["wrapping"]),
             StepSettings(**fields["steps"]),
             fields["gauge_bytes"],
         )
 
     @asynccontextmanager
-    async def opened(self) -> AsyncIterator[tuple[Connector, Connector]]:
-        """Source and sink, open and wrapped."""
-        async with self.source.create() as source, self.destination.create() as destination:
+    async def opened(self) -> AsyncIterator[tuple[Connector, Connector, Read]]:
+        """Source and sink, open and wrapped, and how batches are read."""
+        async with AsyncExitStack() as stack:
             wrapping = self.wrapping
-            reader, writer = Retry(source, wrapping.retry_for), Retry(destination, wrapping.retry_for)
-            yield wrap_source(reader, wrapping), wrap_sink(writer, wrapping)
+            source = await stack.enter_async_context(Retry(self.source.create(), wrapping.retry_for))
+            sink = await stack.enter_async_context(Retry(self.destination.create(), wrapping.retry_for))
+            stage = None
+            if wrapping.transforming and wrapping.transforming.endpoint:
+                transform = await stack.enter_async_context(wrapping.transforming.endpoint.create_transform())
+                stage = make_stage(transform, wrapping)
+            yield wrap_source(source, wrapping), wrap_sink(sink, wrapping), reader(stage)
+
+
+def _wrapping(fields: dict[str, Any]) -> Wrapping:
+    transforming = fields.pop("transforming")
+    if transforming is None:
+        return Wrapping(**fields)
+    from dsync.flow.transform import Transforming
+
+    endpoint = transforming.pop("endpoint")
+    closed = tuple(transforming.pop("closed"))
+    return Wrapping(**fields, transforming=Transforming(Endpoint(**endpoint), closed=closed, **transforming))

@@ -11,9 +11,12 @@ from dsync.errors import UsageError
 from dsync.flow.agree import Agreement
 from dsync.settings import Settings
 from dsync.state import Flow
+from dsync.transform import Transform
 
 # Of documents, where the sink has no wish.
 BATCH_BYTES = 4 << 20
+# What settings of a flow call its transform.
+TRANSFORM = "transform"
 
 
 def flow_id(source: str, destination: str, name: str) -> str:
@@ -30,16 +33,19 @@ def make_flow(agreement: Agreement, source: Endpoint, destination: Endpoint, set
     """The flow of a run, as if it began now."""
     name = settings.flow or str(settings.selection)
     ends = agreement.source.id, agreement.destination.id
+    lasting: dict[str, Any] = {
+        "namespace": str(settings.selection),
+        "source": source.lasting_options(),
+        "destination": destination.lasting_options(),
+    }
+    if settings.transform is not None:
+        lasting[TRANSFORM] = transform_name(settings.transform)
     return Flow(
         id=flow_id(*ends, name),
         name=name,
         source=ends[0],
         destination=ends[1],
-        settings={
-            "namespace": str(settings.selection),
-            "source": source.lasting_options(),
-            "destination": destination.lasting_options(),
-        },
+        settings=lasting,
         batch=batch_measures(agreement, settings),
     )
 
@@ -63,12 +69,25 @@ def batch_measures(agreement: Agreement, settings: Settings) -> dict[str, int]:
     documents = settings.writer_batch_size
     if settings.write_rate_limit:
         documents = max(1, min(documents, int(settings.write_rate_limit)))
-    return {
+    measures: dict[str, int] = {
         "native": agreement.native,
         "type": agreement.type,
         "bytes": agreement.sink.preferred_batch_bytes or BATCH_BYTES,
         "documents": documents,
     }
+    if agreement.transform:
+        measures |= {"request": agreement.transform.request, "response": agreement.transform.response}
+    return measures
+
+
+def transform_name(transform: str | Endpoint | Transform) -> str:
+    """What a flow remembers of its transform."""
+    if isinstance(transform, str):
+        transform = Endpoint(transform)
+    if not isinstance(transform, Endpoint):
+        return type(transform).__name__
+    options = transform.lasting_options()
+    return " ".join([transform.shown, *(f"--{name.replace('_', '-')} {value}" for name, value in options.items())])
 
 
 def refuse_changed_settings(known: dict[str, Any], asked: dict[str, Any]) -> None:
@@ -78,6 +97,11 @@ def refuse_changed_settings(known: dict[str, Any], asked: dict[str, Any]) -> Non
             f"{name} is {_shown(now)} now, but the unfinished flow was begun with {_shown(before)}",
             remedy="give the same options to go on, start over with --restart, or begin another with --flow NAME",
         )
+
+
+def refuse_changed_transform(known: dict[str, Any], asked: dict[str, Any]) -> None:
+    """The same for the transform alone, by which also the changes of a flow go that is copied already."""
+    refuse_changed_settings(*({TRANSFORM: each[TRANSFORM]} if TRANSFORM in each else {} for each in (known, asked)))
 
 
 def _differences(known: dict[str, Any], asked: dict[str, Any]) -> list[tuple[str, Any, Any]]:
@@ -90,7 +114,9 @@ def _flat(settings: dict[str, Any]) -> dict[str, Any]:
     """Option names as they are typed -> values as JSON keeps them."""
     flat: dict[str, Any] = {}
     for key, value in settings.items():
-        if isinstance(value, dict):
+        if key == TRANSFORM:
+            flat["the transform"] = value
+        elif isinstance(value, dict):
             flat |= {f"the {key}'s --{name.replace('_', '-')}": _plain(item) for name, item in value.items()}
         else:
             flat["--" + key.replace("_", "-")] = _plain(value)

@@ -193,6 +193,20 @@ async def refuse_echoes(source: Connector, sink: Connector, selection: Selection
         await refuse_loops(source, sink, plan, selection)
 
 
+async def refuse_sources(
+    source: Connector, origins: Iterable[str], found: dict[str, wire.GetNamespaceMetadataResponse]
+) -> None:
+    """Raises UsageError where one of the namespaces that were found is one of those that are read."""
+    existing = {metadata.identity: name for name, metadata in found.items() if metadata.identity}
+    read = await describe(source, sorted(set(origins))) if existing else {}
+    for origin, metadata in read.items():
+        if metadata.identity in existing:
+            raise UsageError(
+                f"{origin!r} would be written to while it is read, as {existing[metadata.identity]!r}",
+                remedy="let the transform make documents of another namespace",
+            )
+
+
 def admit(
     flow: Flow, found: dict[str, wire.GetNamespaceMetadataResponse], *, keyed: bool, overwrite: bool
 ) -> list[str]:

@@ -20,7 +20,9 @@ WAY_BACK_SECONDS = 3.0
 
 
 def way_back(settings: Settings) -> Settings:
-    """The settings of a run that leads changes back. Raises UsageError for a mode that cannot."""
+    """The settings of a run that leads changes back. Raises UsageError for a mode that cannot, and with a transform."""
+    if settings.transform is not None:
+        raise UsageError("--reverse cannot lead changes back through a transform", remedy="leave one of the two out")
     if settings.mode not in (None, "CDC"):
         raise UsageError(f"--reverse does not copy, so --mode {settings.mode} cannot work", remedy="leave --mode out")
     return replace(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from dsync import wire
@@ -13,7 +13,7 @@ from dsync.cancel import cancel
 from dsync.connector import Connector
 from dsync.errors import DsyncError
 from dsync.flow.gauge import Gauge
-from dsync.wire.gen.dsync.v1.flow_pb2 import Checkpoint, PlannedPartition, Step, Written
+from dsync.wire.gen.dsync.v1.flow_pb2 import Checkpoint, Step, Written
 from dsync.wire.limits import MOST_BATCH_BYTES
 
 
@@ -35,12 +35,25 @@ class StepSettings:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Documents for the sink, and where the partition goes on after them."""
+    """Documents for the sink, and where the partition goes on after them; `bytes` are what they take on the way."""
 
-    request: wire.WriteDataRequest
-    documents: int
+    requests: Sequence[wire.WriteDataRequest]
     bytes: int
     after: Checkpoint
+
+
+# Reads the batch of a step that follows a checkpoint: the same one whenever it is asked for.
+Read = Callable[[Connector, StepSettings, Step, Checkpoint], Awaitable[Batch]]
+# Documents that were set aside, by namespace.
+SetAside = dict[str, int]
+
+
+class Unadmitted(DsyncError):
+    """A batch would write to namespaces that nobody has looked at yet. Nothing of it was written."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        super().__init__(f"the namespaces {', '.join(map(repr, names))} were not admitted")
+        self.names = names
 
 
 class StepFailed(Exception):
@@ -58,19 +71,20 @@ async def run_step(
     gauge: Gauge,
     step: Step,
     report: Callable[[Checkpoint], None],
+    read_next: Read,
 ) -> Checkpoint:
     """Copies on from the step's checkpoint; everything before the answered checkpoint is durable in the sink.
 
     `report` is called with the checkpoint after each batch. Raises StepFailed, caused by the error, with the checkpoint
     that was reached in spite of it.
     """
-    writes: deque[tuple[asyncio.Task[int], Checkpoint]] = deque()
+    writes: deque[tuple[asyncio.Task[SetAside], Checkpoint]] = deque()
     durable = read = step.checkpoint
     end = asyncio.get_running_loop().time() + settings.budget_seconds
     spent = 0
     try:
         while not read.done and spent < settings.budget_bytes and asyncio.get_running_loop().time() < end:
-            batch = await read_batch(source, settings, step.planned, read)
+            batch = await read_next(source, settings, step, read)
             read = batch.after
             spent += batch.bytes
             await gauge.enter(batch.bytes)
@@ -90,32 +104,42 @@ async def run_step(
     return durable
 
 
-async def _settle_oldest(writes: deque[tuple[asyncio.Task[int], Checkpoint]], before: Checkpoint) -> Checkpoint:
+async def _settle_oldest(writes: deque[tuple[asyncio.Task[SetAside], Checkpoint]], before: Checkpoint) -> Checkpoint:
     """Checkpoints follow in the order of the batches, whichever write ends first."""
     task, after = writes[0]
-    after.set_aside = before.set_aside + await task
+    set_aside = await task
+    for earlier in before.written:
+        if earlier.set_aside:
+            set_aside[earlier.namespace] = set_aside.get(earlier.namespace, 0) + earlier.set_aside
+    for written in after.written:
+        written.set_aside = set_aside.get(written.namespace, 0)
     writes.popleft()
     return after
 
 
-async def _write(sink: Connector, batch: Batch, gauge: Gauge) -> int:
-    """How many of the batch's documents were set aside."""
+async def _write(sink: Connector, batch: Batch, gauge: Gauge) -> SetAside:
+    set_aside: SetAside = {}
     try:
-        return (await sink.WriteData(batch.request)).set_aside if batch.documents else 0
+        for request in batch.requests:
+            refused = (await sink.WriteData(request)).set_aside
+            if refused:
+                set_aside[request.namespace] = set_aside.get(request.namespace, 0) + refused
     finally:
         gauge.leave(batch.bytes)
+    return set_aside
 
 
-async def _abandon(tasks: list[asyncio.Task[int]]) -> None:
+async def _abandon(tasks: list[asyncio.Task[SetAside]]) -> None:
     await cancel(tasks)
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def read_batch(source: Connector, settings: StepSettings, planned: PlannedPartition, at: Checkpoint) -> Batch:
+async def read_batch(source: Connector, settings: StepSettings, step: Step, at: Checkpoint) -> Batch:
     """Whole pages up to the batch's bytes or documents, or the end of the partition: never by time, so always the same batch.
 
     A batch of more than one page fits into a message of gRPC.
     """
+    planned = step.planned
     documents: list[bytes] = []
     cursor, size = at.cursor, 0
     while True:
@@ -141,7 +165,8 @@ async def read_batch(source: Connector, settings: StepSettings, planned: Planned
         type=settings.type,
         write_id=f"{settings.flow}/{planned.number:05d}/{written.batches}/{planned.destination}",
     )
-    return Batch(request, len(documents), size, _advanced(at, cursor, written, len(documents), size))
+    after = _advanced(at, cursor, written, len(documents), size)
+    return Batch([request] if documents else [], size, after)
 
 
 def _written(at: Checkpoint, namespace: str) -> Written:

@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dsync import wire
 from dsync.cancel import cancel
@@ -17,11 +17,15 @@ from dsync.connector import Connector
 from dsync.errors import ConflictError, DsyncError, LimitError, TransientError, decisive
 from dsync.flow.expiry import Expiry
 from dsync.flow.lag import Lag, seconds, source_time
-from dsync.flow.updates import drops, requests, runs
+from dsync.flow.made import Made
+from dsync.flow.updates import drops, requests, runs, whole_updates
 from dsync.namespaces import Selection
 from dsync.progress import StreamProgress, Tracker
 from dsync.state import State
 from dsync.wire.gen.dsync.v1.flow_pb2 import Position
+
+if TYPE_CHECKING:
+    from dsync.flow.transform import Stage
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +49,14 @@ class StreamSettings:
     max_delete: int | None = None
     # The source offers StreamLSN.
     counts: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """Of updates that were applied: how many were set aside, and of how many a transform made nothing."""
+
+    set_aside: int = 0
+    filtered: int = 0
 
 
 class Ahead:
@@ -86,6 +98,7 @@ class Follower:
         selection: Selection,
         progress: StreamProgress,
         allow_deletes: Callable[[int], None],
+        stage: Stage | None = None,
     ) -> None:
         self.source = source
         self.sink = sink
@@ -95,6 +108,7 @@ class Follower:
         self.selection = selection
         self.progress = progress
         self.allow_deletes = allow_deletes
+        self.stage = stage
         self._ahead = Ahead()
         self._read_events = 0
         self._read_to = position.cursor or position.partition.cursor
@@ -127,7 +141,7 @@ class Follower:
         partition = self.position.partition
         request = wire.StreamUpdatesRequest(
             namespaces=partition.namespaces,
-            type=self.settings.type,
+            type=self.stage.how.request if self.stage else self.settings.type,
             cursor=self._read_to,
             partition_header=partition.partition_header,
             partition_value=partition.partition_value,
@@ -144,19 +158,21 @@ class Follower:
         while True:
             self._advance(*await self._apply(await self._ahead.take()))
 
-    async def _apply(self, answers: list[wire.StreamUpdatesResponse]) -> tuple[list[wire.StreamUpdatesResponse], int]:
+    async def _apply(
+        self, answers: list[wire.StreamUpdatesResponse]
+    ) -> tuple[list[wire.StreamUpdatesResponse], Applied]:
         """Applies the answers, and with them later ones as long as unique values are taken that those may set free.
 
         A document is sent as it is when it is looked up, so it may have a value whose former owner changes only later in the
-        stream. Written again as one batch, the newest of each id wins, as ever. Answers what was applied, and how many updates were
-        set aside.
+        stream. Written again as one batch, the newest of each id wins, as ever. Answers what was applied.
         """
         new, again = answers, False
         while True:
             await self._count_deletes(new)
             last_try = again and not _may_wait(answers)
             try:
-                return answers, sum([await self._apply_run(run, again, last_try) for run in runs(answers)])
+                applied = [await self._apply_run(run, again, last_try) for run in runs(answers)]
+                return answers, Applied(sum(each.set_aside for each in applied), sum(each.filtered for each in applied))
             except ConflictError as error:
                 if last_try:
                     raise
@@ -165,22 +181,37 @@ class Follower:
             new = await self._ahead.take() if again and _may_wait(answers) else []
             answers, again = [*answers, *new], True
 
-    async def _apply_run(self, answers: Sequence[wire.StreamUpdatesResponse], together: bool, last_try: bool) -> int:
-        """Writes side by side; answers how many updates were set aside."""
-        by_namespace: dict[str, list[wire.Update]] = {}
-        for answer in answers:
-            if answer.updates:
-                by_namespace.setdefault(self.selection.destination(answer.namespace), []).extend(answer.updates)
+    async def _apply_run(
+        self, answers: Sequence[wire.StreamUpdatesResponse], together: bool, last_try: bool
+    ) -> Applied:
+        """Writes side by side."""
+        made = await self._made(answers)
         writes = [
             self.sink.WriteUpdates(request)
-            for name, updates in by_namespace.items()
+            for name, updates in made.updates.items()
             for request in requests(name, self.settings.type, updates, together=together, last_try=last_try)
         ]
         results = await asyncio.gather(*writes, return_exceptions=True)
         errors = [result for result in results if isinstance(result, BaseException)]
         if errors:
             raise min(errors, key=_weight)
-        return sum(result.set_aside for result in results if isinstance(result, wire.WriteUpdatesResponse))
+        refused = sum(result.set_aside for result in results if isinstance(result, wire.WriteUpdatesResponse))
+        return Applied(refused + made.failed, made.filtered)
+
+    async def _made(self, answers: Sequence[wire.StreamUpdatesResponse]) -> Made:
+        """The updates by the destination's namespaces, through the transform where there is one."""
+        by_source: dict[str, list[wire.Update]] = {}
+        for answer in answers:
+            if answer.updates:
+                by_source.setdefault(answer.namespace, []).extend(answer.updates)
+        made = Made()
+        for name, updates in by_source.items():
+            if self.stage is None:
+                made.add(Made(updates={self.selection.destination(name): updates}))
+            else:
+                whole = await whole_updates(self.source, name, updates, self.stage.how.request)
+                made.add(await self.stage.updates(self.selection.destination(name), whole))
+        return made
 
     async def _count_deletes(self, answers: Sequence[wire.StreamUpdatesResponse]) -> None:
         for run in runs(answers):
@@ -195,22 +226,23 @@ class Follower:
         asked = [self.sink.GetNamespaceMetadata(wire.GetNamespaceMetadataRequest(namespace=name)) for name in names]
         return sum(answer.count for answer in await asyncio.gather(*asked))
 
-    def _advance(self, answers: Sequence[wire.StreamUpdatesResponse], set_aside: int) -> None:
+    def _advance(self, answers: Sequence[wire.StreamUpdatesResponse], applied: Applied) -> None:
         last = answers[-1]
-        applied = sum(len(answer.updates) for answer in answers)
+        count = sum(len(answer.updates) for answer in answers)
         position = Position(
             number=self.position.number,
             partition=self.position.partition,
             cursor=last.next_cursor,
-            updates=self.position.updates + applied,
+            updates=self.position.updates + count,
             time=self.position.time,
-            set_aside=self.position.set_aside + set_aside,
+            set_aside=self.position.set_aside + applied.set_aside,
+            filtered=self.position.filtered + applied.filtered,
         )
         for answer in answers:
             if answer.HasField("time"):
                 position.time.CopyFrom(answer.time)
         self.position = position
-        self.progress.applied(applied, set_aside, sum(map(events, answers)))
+        self.progress.applied(count, applied.set_aside, applied.filtered, sum(map(events, answers)))
         self.progress.came_to(seconds(position.time), idle=is_idle(last), timed=last.HasField("time"))
 
 
@@ -254,6 +286,7 @@ class Stream:
         positions: Sequence[Position],
         selection: Selection,
         tracker: Tracker,
+        stage: Stage | None = None,
     ) -> None:
         self.flow_id = flow_id
         self.state = state
@@ -264,7 +297,7 @@ class Stream:
         self._expiry = Expiry(source, self._places, tracker)
         tracker.follow(len(positions))
         self.followers = [
-            Follower(source, sink, settings, position, selection, progress, self._allow_deletes)
+            Follower(source, sink, settings, position, selection, progress, self._allow_deletes, stage)
             for position, progress in zip(positions, tracker.streams, strict=True)
         ]
         self._lag = Lag(source, self.followers, tracker, counts=settings.counts)

@@ -6,6 +6,8 @@ from collections.abc import Hashable, Iterable, Iterator, Sequence
 
 from dsync import wire
 from dsync.codec import raw
+from dsync.connector import Connector
+from dsync.errors import GapError, UnimplementedError
 
 # Updates in one request at the most: small enough to be written side by side.
 REQUEST_UPDATES = 1000
@@ -60,3 +62,41 @@ def requests(
             made.append(wire.WriteUpdatesRequest(namespace=namespace, type=data_type, last_try=last_try))
         made[-1].updates.extend(group)
     return made
+
+
+async def whole_updates(
+    source: Connector, namespace: str, updates: Sequence[wire.Update], data_type: wire.Type
+) -> list[wire.Update]:
+    """The updates for whoever takes only whole ones: at most one an id, partial ones read again as the source has them now.
+
+    Raises GapError for what has no whole document: a dropped namespace, a partial update where the source cannot read again.
+    """
+    if any(update.type == wire.DROP for update in updates):
+        raise GapError(
+            f"{namespace!r} was dropped: what a transform made of its documents is not known",
+            remedy="remove it by hand and copy again with --restart",
+        )
+    whole: list[wire.Update] = []
+    partial: list[wire.Update] = []
+    for group in compact(updates):
+        (partial if group[-1].type == wire.PARTIAL_UPDATE else whole).append(group[-1])
+    return whole + await _read_again(source, namespace, partial, data_type)
+
+
+async def _read_again(
+    source: Connector, namespace: str, updates: Sequence[wire.Update], data_type: wire.Type
+) -> list[wire.Update]:
+    if not updates:
+        return []
+    ids = [wire.GetByIdsRequest.IdRequest(id=update.id) for update in updates]
+    try:
+        answer = await source.GetByIds(wire.GetByIdsRequest(namespace=namespace, ids=ids, type=data_type))
+    except UnimplementedError as error:
+        raise GapError(
+            f"changes of {namespace!r} come as partial updates, which cannot go through a transform",
+            remedy="let the source send whole documents, or copy with --mode InitialSync",
+        ) from error
+    return [
+        wire.Update(id=update.id, type=wire.UPDATE if item.data else wire.DELETE, data=item.data)
+        for update, item in zip(updates, answer.data, strict=True)
+    ]

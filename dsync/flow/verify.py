@@ -18,14 +18,17 @@ from dsync.endpoint import End, Endpoint, settled
 from dsync.errors import DsyncError, UnimplementedError, UsageError
 from dsync.flow import budget
 from dsync.flow.agree import choose_types
+from dsync.flow.ends import opened_transform
 from dsync.flow.verify_listing import PairListing, Reading, Side, pages, together
 from dsync.flow.verify_outcome import NamespaceOutcome, Outcome, VerifySettings
 from dsync.flow.verify_recheck import Rechecker, names_of, parts_of
 from dsync.flow.verify_report import Difference, Report, count_line, report_at
 from dsync.flow.verify_scope import Pair, Scope, make_scope
 from dsync.flow.verify_spill import Spill, Suspect
+from dsync.flow.verify_transform import Transformed, through
 from dsync.flow.verify_window import DESTINATION, SIDES
 from dsync.progress import NamespaceProgress, Tracker
+from dsync.transform import Transform
 from dsync.wrap.retry import Retry
 
 logger = logging.getLogger(__name__)
@@ -61,7 +64,11 @@ async def verify(
     settings = settings or VerifySettings()
     run = Verification(settings, report, tracker or Tracker(), on_difference)
     try:
-        async with _opened(source, settings) as ours, _opened(destination, settings) as theirs:
+        async with (
+            _opened(source, settings) as ours,
+            _opened(destination, settings) as theirs,
+            opened_transform(settings.transform) as run.transform,
+        ):
             await _unless_stopped(run, ours, theirs, stop or asyncio.Event())
     except DsyncError as error:
         if not run.began:
@@ -109,6 +116,7 @@ class Verification:
         self.report = report
         self.tracker = tracker
         self.on_difference = on_difference
+        self.transform: Transform | None = None
         self.outcome = Outcome()
         # Whether anything was compared yet.
         self.began = False
@@ -121,7 +129,13 @@ class Verification:
         infos = [await end.GetInfo(wire.GetInfoRequest()) for end in ends]
         refuse_unreadable(infos)
         self.outcome.ends = infos[0].id, infos[1].id
-        scope = await make_scope(source, destination, infos, settings.selection, merge=settings.merge_namespaces)
+        selection = settings.selection
+        if self.transform is not None:
+            shown = await self._look_through(self.transform, ends, infos)
+            selection = shown.selection(selection)
+            source, ends = shown, (shown, destination)
+            infos[0] = await shown.GetInfo(wire.GetInfoRequest())
+        scope = await make_scope(source, destination, infos, selection, merge=settings.merge_namespaces)
         self.outcome.notes += scope.warnings
         refuse_itself(scope, infos)
         if settings.form.as_text:
@@ -138,6 +152,26 @@ class Verification:
         else:
             await self._compare(scope.pairs, pairs, sides, common)
         self.outcome.result = "different" if self.outcome.differs else "equal"
+
+    async def _look_through(
+        self, transform: Transform, ends: Sequence[Connector], infos: Sequence[wire.GetInfoResponse]
+    ) -> Transformed:
+        """The source as the transform shows it, read once to know its namespaces."""
+        settings = self.settings
+        shown, warnings = await through(
+            transform,
+            ends,
+            infos,
+            settings.selection,
+            merge=settings.merge_namespaces,
+            retry_for=settings.retry_for,
+        )
+        self.tracker.stage = "looking through the transform"
+        await shown.look(settings.tasks)
+        self.outcome.notes += warnings
+        if shown.seen.filtered:
+            self.outcome.notes.append(f"the transform filters out {shown.seen.filtered:,} documents")
+        return shown
 
     def _sampled(self, scope: Scope) -> list[Pair]:
         """The pairs with the partitions that this run reads."""

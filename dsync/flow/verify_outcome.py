@@ -6,12 +6,14 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from dsync.endpoint import Endpoint
 from dsync.errors import DsyncError
 from dsync.flow.digest import Form
 from dsync.flow.verify_scope import Pair
 from dsync.flow.verify_spill import KINDS, Kind
 from dsync.flow.verify_window import DESTINATION, SOURCE
 from dsync.namespaces import Selection
+from dsync.transform import Transform
 
 Result = Literal["equal", "different", "incomplete"]
 
@@ -41,6 +43,8 @@ class VerifySettings:
     sample: int | None = None
     ignore_extra: bool = False
     duplicates: Literal["fail", "last"] = "fail"
+    # What the copy went through.
+    transform: str | Endpoint | Transform | None = None
 
 
 @dataclass(slots=True)

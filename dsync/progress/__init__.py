@@ -19,7 +19,9 @@ from dsync.progress.events import (
     Warned,
 )
 from dsync.state import Progress
-from dsync.wire.gen.dsync.v1.flow_pb2 import Checkpoint
+from dsync.wire.gen.dsync.v1.flow_pb2 import Checkpoint, Written
+
+NOTHING = Written()
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +31,10 @@ CLOCK_SECONDS = 10.0
 
 @dataclass(slots=True)
 class NamespaceProgress:
-    """A destination namespace: all runs of the flow together, except where it says otherwise."""
+    """A destination namespace: all runs of the flow together, except where it says otherwise.
+
+    `source` is empty for one that comes to be only by a transform.
+    """
 
     source: str
     destination: str
@@ -42,7 +47,15 @@ class NamespaceProgress:
     bytes: int = 0
     # Of the documents: refused, and in the dead letters.
     set_aside: int = 0
+    # Of those read: the transform made nothing of them, on purpose; it failed on them, and they are in the dead letters.
+    filtered: int = 0
+    failed: int = 0
     finished: bool = False
+
+    @property
+    def moved(self) -> bool:
+        """Whether a transform made documents of other namespaces of all that was read for this one."""
+        return not self.documents and self.read > self.filtered + self.failed
 
 
 @dataclass(slots=True)
@@ -51,6 +64,8 @@ class StreamProgress:
 
     updates: int = 0
     set_aside: int = 0
+    # The transform made nothing of them, on purpose.
+    filtered: int = 0
     # When the last durable update happened at the source, in seconds since the epoch; 0 where that is not known yet.
     time: float = 0.0
     # The last answer brought a position and no update: nothing more was there.
@@ -63,10 +78,11 @@ class StreamProgress:
     # Called after each change.
     changed: Callable[[], None] | None = None
 
-    def applied(self, updates: int, set_aside: int, events: int) -> None:
+    def applied(self, updates: int, set_aside: int, filtered: int, events: int) -> None:
         """Counts what has become durable."""
         self.updates += updates
         self.set_aside += set_aside
+        self.filtered += filtered
         self.events += events
 
     def came_to(self, moment: float, *, idle: bool, timed: bool) -> None:
@@ -158,15 +174,19 @@ class Tracker:
 
     def _add(self, name: str, after: Checkpoint, before: Checkpoint, *, of_this_run: bool) -> None:
         at = self.namespaces[name]
-        documents = sum(w.documents for w in after.written) - sum(w.documents for w in before.written)
-        size = sum(w.bytes for w in after.written) - sum(w.bytes for w in before.written)
         at.read += after.read - before.read
-        at.documents += documents
-        at.bytes += size
-        at.set_aside += after.set_aside - before.set_aside
-        if of_this_run:
-            self.run_documents += documents
-            self.run_bytes += size
+        at.filtered += after.filtered - before.filtered
+        at.failed += after.set_aside - before.set_aside
+        earlier = {written.namespace: written for written in before.written}
+        for written in after.written:
+            target = self.namespaces.setdefault(written.namespace, NamespaceProgress("", written.namespace))
+            known = earlier.get(written.namespace, NOTHING)
+            target.documents += written.documents - known.documents
+            target.bytes += written.bytes - known.bytes
+            target.set_aside += written.set_aside - known.set_aside
+            if of_this_run:
+                self.run_documents += written.documents - known.documents
+                self.run_bytes += written.bytes - known.bytes
 
     def warn(self, text: str) -> None:
         """Keeps a sentence for the summary, once."""
@@ -193,8 +213,14 @@ class Tracker:
 
     @property
     def set_aside(self) -> int:
-        """Documents and updates that the destination refused, and that went into the dead letters."""
-        return sum(at.set_aside for at in self.namespaces.values()) + sum(s.set_aside for s in self.streams)
+        """Documents and updates that the destination refused or the transform failed on, and that are in the dead letters."""
+        copied = sum(at.set_aside + at.failed for at in self.namespaces.values())
+        return copied + sum(stream.set_aside for stream in self.streams)
+
+    @property
+    def filtered(self) -> int:
+        """Updates of this run that the transform made nothing of."""
+        return sum(stream.filtered for stream in self.streams)
 
     @property
     def bytes(self) -> int:

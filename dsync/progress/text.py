@@ -26,7 +26,7 @@ def number(count: int, noun: str) -> str:
 
 def summary(tracker: Tracker) -> Iterator[str]:
     """Lines about each namespace, the whole, and what was left out."""
-    named = list(tracker.namespaces.values())
+    named = [at for at in tracker.namespaces.values() if not at.moved or at.partitions_done < at.partitions]
     for at in named[:MOST_LISTED]:
         yield namespace_line(at)
     if len(named) > MOST_LISTED:
@@ -43,12 +43,14 @@ def summary(tracker: Tracker) -> Iterator[str]:
 
 def namespace_line(at: NamespaceProgress) -> str:
     """One namespace: where from, where to, how much, how far."""
-    way = at.destination if at.source == at.destination else f"{at.source} -> {at.destination}"
+    way = at.destination if at.source in ("", at.destination) else f"{at.source} -> {at.destination}"
     done = (
         "" if at.partitions_done == at.partitions else f", {at.partitions_done} of {number(at.partitions, 'partition')}"
     )
     aside = f", {at.set_aside:,} of them set aside" if at.set_aside else ""
-    return f"  {way}: {number(at.documents, 'document')}, {size(at.bytes)}{aside}{done}"
+    left_out = f", {at.filtered:,} filtered out" if at.filtered else ""
+    failed = f", {at.failed:,} that the transform failed on set aside" if at.failed else ""
+    return f"  {way}: {number(at.documents, 'document')}, {size(at.bytes)}{aside}{left_out}{failed}{done}"
 
 
 def total_line(tracker: Tracker) -> str:
@@ -57,12 +59,17 @@ def total_line(tracker: Tracker) -> str:
     before = tracker.documents - tracker.run_documents
     earlier = f" ({number(before, 'document')} by earlier runs)" if before else ""
     rate = f"{tracker.run_documents / seconds:,.0f} documents/s, {size(tracker.run_bytes / seconds)}/s"
-    return f"{number(tracker.documents, 'document')}, {size(tracker.bytes)}{earlier} in {seconds:.1f} s ({rate})"
+    filtered = sum(at.filtered for at in tracker.namespaces.values())
+    left_out = f", {filtered:,} filtered out" if filtered else ""
+    return (
+        f"{number(tracker.documents, 'document')}, {size(tracker.bytes)}{earlier}{left_out} in {seconds:.1f} s ({rate})"
+    )
 
 
 def stream_line(tracker: Tracker) -> str:
     """The change streams: how much was applied, how far behind the least durable of them is, whether all is over there."""
-    return f"{number(tracker.updates, 'update')} applied{lag(tracker)}"
+    left_out = f", {tracker.filtered:,} filtered out" if tracker.filtered else ""
+    return f"{number(tracker.updates, 'update')} applied{left_out}{lag(tracker)}"
 
 
 def lag(tracker: Tracker) -> str:
@@ -90,8 +97,9 @@ def progress_line(tracker: Tracker) -> str:
     if tracker.stage == "following":
         return f"following: {stream_line(tracker)}"
     done, total = tracker.partitions
-    estimated = sum(at.estimated for at in tracker.namespaces.values())
-    known = all(at.estimated for at in tracker.namespaces.values())
+    planned = [at for at in tracker.namespaces.values() if at.partitions]
+    estimated = sum(at.estimated for at in planned)
+    known = all(at.estimated for at in planned)
     share = f" of about {estimated:,}" if estimated and known else ""
     rate = tracker.run_documents / max(tracker.seconds, 1e-9)
     return (

@@ -30,14 +30,14 @@ async def serve(end: socket.socket) -> None:
     assignment = Assignment.from_json(greeting)
     async with contextlib.AsyncExitStack() as ending:
         try:
-            source, sink = await ending.enter_async_context(assignment.opened())
+            source, sink, read = await ending.enter_async_context(assignment.opened())
         except Exception as error:
             logger.debug("the ends cannot be opened", exc_info=error)
             writer.write(frames.pack(frames.GREETING, to_failure(error).SerializeToString()))
             await writer.drain()
             return
         gauge, limit = Gauge(assignment.gauge_bytes), RateLimit(sink, math.inf)
-        here = Here(source, limit, assignment.steps, gauge)
+        here = Here(source, limit, assignment.steps, gauge, read)
         writer.write(frames.pack(frames.GREETING, b""))
         steps: set[asyncio.Task[None]] = set()
 

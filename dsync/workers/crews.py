@@ -11,12 +11,13 @@ from dataclasses import replace
 
 from dsync.cancel import cancel
 from dsync.connector import Connector
-from dsync.endpoint import Endpoint
+from dsync.endpoint import Endpoint, settled_transform
 from dsync.engine import DaskEngine
 from dsync.errors import DsyncError, UsageError
 from dsync.flow import budget
 from dsync.flow.ends import Assignment
 from dsync.flow.gauge import Gauge
+from dsync.flow.step import Read
 from dsync.settings import Settings
 from dsync.state import Flow, State
 from dsync.workers.grant import DRIFT
@@ -29,19 +30,20 @@ logger = logging.getLogger(__name__)
 
 @asynccontextmanager
 async def at_hand(
-    ends: tuple[Connector, Connector],
+    ends: tuple[Connector, Connector, Read],
     assignment: Assignment,
     settings: Settings,
     inherited: tuple[int, ...] | None,
     remaining: Callable[[], int],
 ) -> AsyncIterator[Crew]:
-    """This process with its open ends, and more on this machine where they pay; `inherited` None: this process alone."""
+    """This process, its ends open, and more on this machine where they pay; `inherited` None: this process alone."""
     memory = settings.memory_limit or budget.default_memory_limit()
     # a rate holds for all processes together, and one is enough for any that is worth a limit
     several = inherited is not None and not settings.write_rate_limit
     count = min(budget.processes(memory, settings.workers), settings.local_copiers) if several else 1
     each = replace(assignment, gauge_bytes=budget.gauge_bytes(memory, count))
-    team = Team(Here(*ends, each.steps, Gauge(each.gauge_bytes)))
+    source, sink, read = ends
+    team = Team(Here(source, sink, each.steps, Gauge(each.gauge_bytes), read))
     growth = asyncio.create_task(team.grow(count, lambda: Process(each, inherited or ()), remaining))
     try:
         yield team
@@ -53,10 +55,10 @@ async def at_hand(
 
 def refuse_unfit(source: object, destination: object, settings: Settings) -> None:
     """Raises UsageError for what a cluster cannot have."""
-    for end in (source, destination):
-        if not isinstance(end, Endpoint):
+    for end in (source, destination, settled_transform(settings.transform)):
+        if not (end is None or isinstance(end, Endpoint)):
             raise UsageError(
-                f"the connector object {type(end).__name__!r} cannot go to other machines",
+                f"the object {type(end).__name__!r} cannot go to other machines",
                 remedy="give a URI, or copy with the engine local",
             )
     if settings.metadata in ("memory:", "memory://"):

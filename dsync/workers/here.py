@@ -8,7 +8,7 @@ from typing import Protocol
 from dsync.connector import Connector
 from dsync.errors import DsyncError
 from dsync.flow.gauge import Gauge
-from dsync.flow.step import StepFailed, StepSettings, run_step
+from dsync.flow.step import Read, StepFailed, StepSettings, Unadmitted, read_batch, run_step
 from dsync.wire.gen.dsync.v1.flow_pb2 import Checkpoint, Failure, Step, StepResult
 
 Report = Callable[[Checkpoint], None]
@@ -61,18 +61,23 @@ class NotStarted(WorkerDied):
 class Here:
     """A Worker in the coordinator's own process and event loop."""
 
-    def __init__(self, source: Connector, sink: Connector, settings: StepSettings, gauge: Gauge) -> None:
+    def __init__(
+        self, source: Connector, sink: Connector, settings: StepSettings, gauge: Gauge, read: Read = read_batch
+    ) -> None:
         self.source = source
         self.sink = sink
         self.settings = settings
         self.gauge = gauge
+        self.read = read
         self.load = 0
 
     async def step(self, step: Step, report: Report) -> StepResult:
         """See Worker."""
         try:
-            reached = await run_step(self.source, self.sink, self.settings, self.gauge, step, report)
+            reached = await run_step(self.source, self.sink, self.settings, self.gauge, step, report, self.read)
         except StepFailed as failed:
+            if isinstance(failed.__cause__, Unadmitted):
+                return StepResult(checkpoint=failed.reached, unadmitted=failed.__cause__.names)
             return StepResult(checkpoint=failed.reached, failure=to_failure(failed.__cause__))
         return StepResult(checkpoint=reached)
 

@@ -96,7 +96,7 @@ def test_the_configuration_file_may_name_the_ends(tmp_path: Path) -> None:
     ("words", "says"),
     [
         (["/dev/fakesource"], "DESTINATION is missing; write: dsync [options] SOURCE"),
-        (["/dev/fakesource", "/dev/null", "more"], "nothing is expected after DESTINATION"),
+        (["/dev/fakesource", "/dev/null", "more"], "nothing but a transform is expected after DESTINATION"),
         (["/dev/fakesource", "--bogus", "/dev/null"], "fakesource has no option --bogus"),
         (["/dev/fakesource", "--num-namespace", "1", "/dev/null"], "did you mean --num-namespaces"),
         (["/dev/fakesource", "/dev/null", "--log-jsn"], "did you mean --log-json"),

@@ -17,7 +17,7 @@ import pytest
 from dsync.flow import step as step_module
 from dsync.flow.gauge import Gauge
 from dsync.flow.step import Batch
-from dsync.flow.stream import Follower
+from dsync.flow.stream import Applied, Follower
 from dsync.run import migrate
 from tests.simulation.loop import simulate
 from tests.simulation.world import Killed, LossyState, World
@@ -86,15 +86,16 @@ def test_whatever_fails_and_whenever_it_is_killed_nothing_is_lost(share: int) ->
 def test_a_copy_that_saves_before_the_answer_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     kept: list[asyncio.Task[Any]] = []
 
-    async def write_later(sink: Any, batch: Batch, gauge: Gauge) -> int:
+    async def write_later(sink: Any, batch: Batch, gauge: Gauge) -> dict[str, int]:
         async def write() -> None:
             await asyncio.sleep(0.2)
-            await sink.WriteData(batch.request)
+            for request in batch.requests:
+                await sink.WriteData(request)
 
         gauge.leave(batch.bytes)
-        if batch.documents:
+        if batch.requests:
             kept.append(asyncio.create_task(write()))
-        return 0
+        return {}
 
     monkeypatch.setattr(step_module, "_write", write_later)
     assert caught(), f"not noticed within {CAUGHT_WITHIN} seeds"
@@ -104,7 +105,7 @@ def test_a_stream_that_saves_before_the_answer_is_caught(monkeypatch: pytest.Mon
     async def save_first(self: Follower) -> None:
         while True:
             answers = await self._ahead.take()
-            self._advance(answers, 0)
+            self._advance(answers, Applied())
             await asyncio.sleep(0.2)
             await self._apply(answers)
 

@@ -121,3 +121,21 @@ def two_arguments(namespace: str, document: dict[str, Any]) -> Made:
 async def asynchronous(namespace: str, document: dict[str, Any], id: Any) -> Any:
     """Would never run."""
     yield namespace, document
+
+
+def together(namespace: str, document: dict[str, Any] | None, id: Any) -> Made:
+    """Everything into one namespace, under the ids as they are."""
+    yield "all", {"_id": id} if document is None else document
+
+
+def half(namespace: str, document: dict[str, Any] | None, id: Any) -> Made:
+    """Two documents become one."""
+    yield namespace, {"_id": id // 2} if document is None else document | {"_id": id // 2}
+
+
+def late_split(namespace: str, document: dict[str, Any] | None, id: Any) -> Made:
+    """Ids that follow from the id, but for documents with large numbers."""
+    if document is not None and document["number"] > 1900:
+        yield namespace, document | {"_id": f"{id} and {document['number']}"}
+    else:
+        yield namespace, {"_id": id} if document is None else document

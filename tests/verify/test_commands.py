@@ -135,7 +135,11 @@ def test_a_sample_says_how_many_partitions_it_covers(inline: Run) -> None:
     [
         (["verify"], 2, "SOURCE is missing"),
         (["verify", "a.jsonl"], 2, "DESTINATION is missing"),
-        (["verify", "a.jsonl", "same.jsonl", "third.jsonl"], 2, "nothing is expected after DESTINATION"),
+        (
+            ["verify", "a.jsonl", "same.jsonl", "third.jsonl"],
+            2,
+            "nothing but a transform is expected after DESTINATION",
+        ),
         (["verify", "--partition", "2", "a.jsonl", "same.jsonl"], 2, "belong together"),
         (["verify", "--partition", "3", "--total-partitions", "2", "a.jsonl", "same.jsonl"], 2, "count from 1"),
         (["verify", "--quick-count", "--limit", "1", "a.jsonl", "same.jsonl"], 2, "--limit has no meaning"),

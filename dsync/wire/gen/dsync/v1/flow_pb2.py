@@ -26,7 +26,7 @@ from dsync.wire.gen.adiom.v1 import messages_pb2 as dsync_dot_wire_dot_gen_dot_a
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"dsync/wire/gen/dsync/v1/flow.proto\x12\x08\x64sync.v1\x1a&dsync/wire/gen/adiom/v1/messages.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"O\n\x07Written\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0f\n\x07\x62\x61tches\x18\x02 \x01(\x04\x12\x11\n\tdocuments\x18\x03 \x01(\x04\x12\r\n\x05\x62ytes\x18\x04 \x01(\x04\"o\n\nCheckpoint\x12\x0e\n\x06\x63ursor\x18\x01 \x01(\x0c\x12\x0c\n\x04\x64one\x18\x02 \x01(\x08\x12\x0c\n\x04read\x18\x03 \x01(\x04\x12\"\n\x07written\x18\x04 \x03(\x0b\x32\x11.dsync.v1.Written\x12\x11\n\tset_aside\x18\x05 \x01(\x04\"\xa7\x01\n\x08Position\x12\x0e\n\x06number\x18\x01 \x01(\r\x12-\n\tpartition\x18\x02 \x01(\x0b\x32\x1a.adiom.v1.UpdatesPartition\x12\x0e\n\x06\x63ursor\x18\x03 \x01(\x0c\x12\x0f\n\x07updates\x18\x04 \x01(\x04\x12(\n\x04time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tset_aside\x18\x06 \x01(\x04\"_\n\x10PlannedPartition\x12\x0e\n\x06number\x18\x01 \x01(\r\x12&\n\tpartition\x18\x02 \x01(\x0b\x32\x13.adiom.v1.Partition\x12\x13\n\x0b\x64\x65stination\x18\x03 \x01(\t\"]\n\x04Step\x12+\n\x07planned\x18\x01 \x01(\x0b\x32\x1a.dsync.v1.PlannedPartition\x12(\n\ncheckpoint\x18\x02 \x01(\x0b\x32\x14.dsync.v1.Checkpoint\"~\n\nStepResult\x12(\n\ncheckpoint\x18\x01 \x01(\x0b\x32\x14.dsync.v1.Checkpoint\x12\'\n\x07\x66\x61ilure\x18\x02 \x01(\x0b\x32\x11.dsync.v1.FailureH\x00\x88\x01\x01\x12\x11\n\tunder_way\x18\x03 \x01(\x08\x42\n\n\x08_failure\"8\n\x07\x46\x61ilure\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x0e\n\x06remedy\x18\x03 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"dsync/wire/gen/dsync/v1/flow.proto\x12\x08\x64sync.v1\x1a&dsync/wire/gen/adiom/v1/messages.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"b\n\x07Written\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0f\n\x07\x62\x61tches\x18\x02 \x01(\x04\x12\x11\n\tdocuments\x18\x03 \x01(\x04\x12\r\n\x05\x62ytes\x18\x04 \x01(\x04\x12\x11\n\tset_aside\x18\x05 \x01(\x04\"\x81\x01\n\nCheckpoint\x12\x0e\n\x06\x63ursor\x18\x01 \x01(\x0c\x12\x0c\n\x04\x64one\x18\x02 \x01(\x08\x12\x0c\n\x04read\x18\x03 \x01(\x04\x12\"\n\x07written\x18\x04 \x03(\x0b\x32\x11.dsync.v1.Written\x12\x11\n\tset_aside\x18\x05 \x01(\x04\x12\x10\n\x08\x66iltered\x18\x06 \x01(\x04\"\xb9\x01\n\x08Position\x12\x0e\n\x06number\x18\x01 \x01(\r\x12-\n\tpartition\x18\x02 \x01(\x0b\x32\x1a.adiom.v1.UpdatesPartition\x12\x0e\n\x06\x63ursor\x18\x03 \x01(\x0c\x12\x0f\n\x07updates\x18\x04 \x01(\x04\x12(\n\x04time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tset_aside\x18\x06 \x01(\x04\x12\x10\n\x08\x66iltered\x18\x07 \x01(\x04\"_\n\x10PlannedPartition\x12\x0e\n\x06number\x18\x01 \x01(\r\x12&\n\tpartition\x18\x02 \x01(\x0b\x32\x13.adiom.v1.Partition\x12\x13\n\x0b\x64\x65stination\x18\x03 \x01(\t\"o\n\x04Step\x12+\n\x07planned\x18\x01 \x01(\x0b\x32\x1a.dsync.v1.PlannedPartition\x12(\n\ncheckpoint\x18\x02 \x01(\x0b\x32\x14.dsync.v1.Checkpoint\x12\x10\n\x08\x61\x64mitted\x18\x03 \x03(\t\"\x92\x01\n\nStepResult\x12(\n\ncheckpoint\x18\x01 \x01(\x0b\x32\x14.dsync.v1.Checkpoint\x12\'\n\x07\x66\x61ilure\x18\x02 \x01(\x0b\x32\x11.dsync.v1.FailureH\x00\x88\x01\x01\x12\x11\n\tunder_way\x18\x03 \x01(\x08\x12\x12\n\nunadmitted\x18\x04 \x03(\tB\n\n\x08_failure\"8\n\x07\x46\x61ilure\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x0e\n\x06remedy\x18\x03 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,17 +34,17 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'dsync.wire.gen.dsync.v1.flo
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_WRITTEN']._serialized_start=121
-  _globals['_WRITTEN']._serialized_end=200
-  _globals['_CHECKPOINT']._serialized_start=202
-  _globals['_CHECKPOINT']._serialized_end=313
-  _globals['_POSITION']._serialized_start=316
-  _globals['_POSITION']._serialized_end=483
-  _globals['_PLANNEDPARTITION']._serialized_start=485
-  _globals['_PLANNEDPARTITION']._serialized_end=580
-  _globals['_STEP']._serialized_start=582
-  _globals['_STEP']._serialized_end=675
-  _globals['_STEPRESULT']._serialized_start=677
-  _globals['_STEPRESULT']._serialized_end=803
-  _globals['_FAILURE']._serialized_start=805
-  _globals['_FAILURE']._serialized_end=861
+  _globals['_WRITTEN']._serialized_end=219
+  _globals['_CHECKPOINT']._serialized_start=222
+  _globals['_CHECKPOINT']._serialized_end=351
+  _globals['_POSITION']._serialized_start=354
+  _globals['_POSITION']._serialized_end=539
+  _globals['_PLANNEDPARTITION']._serialized_start=541
+  _globals['_PLANNEDPARTITION']._serialized_end=636
+  _globals['_STEP']._serialized_start=638
+  _globals['_STEP']._serialized_end=749
+  _globals['_STEPRESULT']._serialized_start=752
+  _globals['_STEPRESULT']._serialized_end=898
+  _globals['_FAILURE']._serialized_start=900
+  _globals['_FAILURE']._serialized_end=956
 # @@protoc_insertion_point(module_scope)

@@ -30,10 +30,13 @@ class Written(google.protobuf.message.Message):
     BATCHES_FIELD_NUMBER: builtins.int
     DOCUMENTS_FIELD_NUMBER: builtins.int
     BYTES_FIELD_NUMBER: builtins.int
+    SET_ASIDE_FIELD_NUMBER: builtins.int
     namespace: builtins.str
     batches: builtins.int
     documents: builtins.int
     bytes: builtins.int
+    set_aside: builtins.int
+    """Of the documents: refused by the sink, and in the dead letters."""
     def __init__(
         self,
         *,
@@ -41,8 +44,9 @@ class Written(google.protobuf.message.Message):
         batches: builtins.int = ...,
         documents: builtins.int = ...,
         bytes: builtins.int = ...,
+        set_aside: builtins.int = ...,
     ) -> None: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["batches", b"batches", "bytes", b"bytes", "documents", b"documents", "namespace", b"namespace"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["batches", b"batches", "bytes", b"bytes", "documents", b"documents", "namespace", b"namespace", "set_aside", b"set_aside"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___Written: typing_extensions.TypeAlias = Written
@@ -58,13 +62,16 @@ class Checkpoint(google.protobuf.message.Message):
     READ_FIELD_NUMBER: builtins.int
     WRITTEN_FIELD_NUMBER: builtins.int
     SET_ASIDE_FIELD_NUMBER: builtins.int
+    FILTERED_FIELD_NUMBER: builtins.int
     cursor: builtins.bytes
     """The cursor of the next page; empty at the start and when done."""
     done: builtins.bool
     read: builtins.int
     """Documents read from the source."""
     set_aside: builtins.int
-    """Documents that the sink refused and that went into the dead letters."""
+    """Documents that the transform failed on and that went into the dead letters."""
+    filtered: builtins.int
+    """Documents that the transform makes nothing of, on purpose."""
     @property
     def written(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Written]: ...
     def __init__(
@@ -75,8 +82,9 @@ class Checkpoint(google.protobuf.message.Message):
         read: builtins.int = ...,
         written: collections.abc.Iterable[Global___Written] | None = ...,
         set_aside: builtins.int = ...,
+        filtered: builtins.int = ...,
     ) -> None: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["cursor", b"cursor", "done", b"done", "read", b"read", "set_aside", b"set_aside", "written", b"written"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["cursor", b"cursor", "done", b"done", "filtered", b"filtered", "read", b"read", "set_aside", b"set_aside", "written", b"written"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___Checkpoint: typing_extensions.TypeAlias = Checkpoint
@@ -93,13 +101,16 @@ class Position(google.protobuf.message.Message):
     UPDATES_FIELD_NUMBER: builtins.int
     TIME_FIELD_NUMBER: builtins.int
     SET_ASIDE_FIELD_NUMBER: builtins.int
+    FILTERED_FIELD_NUMBER: builtins.int
     number: builtins.int
     """Its place in the plan, from 0."""
     cursor: builtins.bytes
     updates: builtins.int
     """Updates applied so far."""
     set_aside: builtins.int
-    """Updates that the sink refused and that went into the dead letters."""
+    """Updates that the sink refused or the transform failed on, and that went into the dead letters."""
+    filtered: builtins.int
+    """Updates that the transform makes nothing of, on purpose."""
     @property
     def partition(self) -> dsync.wire.gen.adiom.v1.messages_pb2.UpdatesPartition:
         """As planned; its cursor is where the copy began."""
@@ -117,10 +128,11 @@ class Position(google.protobuf.message.Message):
         updates: builtins.int = ...,
         time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         set_aside: builtins.int = ...,
+        filtered: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["partition", b"partition", "time", b"time"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["cursor", b"cursor", "number", b"number", "partition", b"partition", "set_aside", b"set_aside", "time", b"time", "updates", b"updates"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["cursor", b"cursor", "filtered", b"filtered", "number", b"number", "partition", b"partition", "set_aside", b"set_aside", "time", b"time", "updates", b"updates"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___Position: typing_extensions.TypeAlias = Position
@@ -162,19 +174,25 @@ class Step(google.protobuf.message.Message):
 
     PLANNED_FIELD_NUMBER: builtins.int
     CHECKPOINT_FIELD_NUMBER: builtins.int
+    ADMITTED_FIELD_NUMBER: builtins.int
     @property
     def planned(self) -> Global___PlannedPartition: ...
     @property
     def checkpoint(self) -> Global___Checkpoint: ...
+    @property
+    def admitted(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """With a transform: the destination's namespaces that may be written to."""
+
     def __init__(
         self,
         *,
         planned: Global___PlannedPartition | None = ...,
         checkpoint: Global___Checkpoint | None = ...,
+        admitted: collections.abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["checkpoint", b"checkpoint", "planned", b"planned"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["checkpoint", b"checkpoint", "planned", b"planned"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["admitted", b"admitted", "checkpoint", b"checkpoint", "planned", b"planned"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___Step: typing_extensions.TypeAlias = Step
@@ -188,22 +206,28 @@ class StepResult(google.protobuf.message.Message):
     CHECKPOINT_FIELD_NUMBER: builtins.int
     FAILURE_FIELD_NUMBER: builtins.int
     UNDER_WAY_FIELD_NUMBER: builtins.int
+    UNADMITTED_FIELD_NUMBER: builtins.int
     under_way: builtins.bool
     """The step goes on: this is a checkpoint on its way."""
     @property
     def checkpoint(self) -> Global___Checkpoint: ...
     @property
     def failure(self) -> Global___Failure: ...
+    @property
+    def unadmitted(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """The step ended because it would have written to these, which nobody has admitted yet."""
+
     def __init__(
         self,
         *,
         checkpoint: Global___Checkpoint | None = ...,
         failure: Global___Failure | None = ...,
         under_way: builtins.bool = ...,
+        unadmitted: collections.abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_failure", b"_failure", "checkpoint", b"checkpoint", "failure", b"failure"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_failure", b"_failure", "checkpoint", b"checkpoint", "failure", b"failure", "under_way", b"under_way"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_failure", b"_failure", "checkpoint", b"checkpoint", "failure", b"failure", "unadmitted", b"unadmitted", "under_way", b"under_way"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__failure: typing_extensions.TypeAlias = typing.Literal["failure"]
     _WhichOneofArgType__failure: typing_extensions.TypeAlias = typing.Literal["_failure", b"_failure"]
