@@ -13,3 +13,9 @@ def collect_seldom() -> None:
     """For a process that is dsync's own; a program that uses dsync as a library decides for itself."""
     _, middle, oldest = gc.get_threshold()
     gc.set_threshold(NEW_OBJECTS, middle, oldest)
+
+
+def leave_to_the_system() -> None:
+    """For the very end of a process: Python would look through everything that is left, several times, for cycles that nobody
+    misses any more: 0.1 s with boto3 loaded."""
+    gc.freeze()

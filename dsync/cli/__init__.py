@@ -11,9 +11,9 @@ INTERRUPTED = {130, 143}
 
 def main() -> None:
     """The `dsync` command; ends the process with its exit status."""
-    from dsync.garbage import collect_seldom
+    from dsync import garbage
 
-    collect_seldom()
+    garbage.collect_seldom()
 
     from dsync.cli.ending import run_program
     from dsync.cli.messages import keep_speaking

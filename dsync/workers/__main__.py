@@ -11,9 +11,9 @@ import signal
 import socket
 import sys
 
+from dsync import garbage
 from dsync.flow.ends import Assignment
 from dsync.flow.gauge import Gauge
-from dsync.garbage import collect_seldom
 from dsync.wire.gen.dsync.v1.flow_pb2 import Checkpoint, Step, StepResult
 from dsync.workers import frames
 from dsync.workers.grant import Grant, end_at
@@ -83,9 +83,10 @@ async def take_step(here: Here, step: Step, report: Report) -> StepResult:
 
 def main() -> None:
     """Runs until the pair closes."""
-    collect_seldom()
+    garbage.collect_seldom()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the coordinator decides what Ctrl-C means
     asyncio.run(serve(socket.socket(fileno=int(sys.argv[1]))))
+    garbage.leave_to_the_system()
 
 
 main()
