@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import bisect
+import itertools
 import logging
 from collections import OrderedDict
 from dataclasses import dataclass, field
@@ -198,15 +200,10 @@ class Reader:
 
 def cut(documents: list[bytes], most_documents: int, most_bytes: int) -> tuple[int, bool]:
     """How many of the documents make a page, and whether it is full: it has that many documents, or bytes at least."""
-    count = min(len(documents), most_documents)
-    if sum(map(len, documents[:count])) < most_bytes:
-        return count, count == most_documents
-    size = 0
-    for index, document in enumerate(documents):
-        size += len(document)
-        if size >= most_bytes:
-            return index + 1, True
-    return count, True
+    sizes = list(itertools.accumulate(map(len, documents[:most_documents])))
+    if not sizes or sizes[-1] < most_bytes:
+        return len(sizes), len(sizes) == most_documents
+    return bisect.bisect_left(sizes, most_bytes) + 1, True
 
 
 def _batch_documents(rule: PartitionCursor) -> int:

@@ -24,9 +24,11 @@ def of_text(make_id: MakeId | None) -> Identify:
             return _packed(index, record, make_id)
         if "_id" in record:
             return record
-        if "id" in record:
-            return {("_id" if key == "id" else key): value for key, value in record.items()}
-        return {"_id": made(index, make_id), **record}
+        if "id" not in record:
+            return {"_id": made(index, make_id), **record}
+        if next(iter(record)) == "id":
+            return {"_id": record.pop("id"), **record}
+        return {("_id" if key == "id" else key): value for key, value in record.items()}
 
     return identify
 
