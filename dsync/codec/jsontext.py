@@ -49,7 +49,7 @@ _LINE_END = re.compile(rb"[ \t\r]*(?:\n|\Z)")
 _OBJECT_LINE = re.compile(rb"\}[ \t\r]*\n[ \t\r\n]*(?=\{)")
 
 # More records at a time outgrow the processor's cache: two thirds of the rate for ten thousand.
-CHUNK_RECORDS = 1000
+CHUNK_RECORDS = 256
 
 # How often a guess at the end of the last whole element is tried before the text is walked through.
 _GUESSES = 3
@@ -125,15 +125,15 @@ def split(chunk: bytes, at: Position, rest: Rest) -> Page:
 
 def to_lines(texts: Sequence[bytes]) -> bytes:
     """JSON lines of these records, each on one line; they are not parsed again."""
-    text = b"\n".join(texts)
-    if text.count(b"\n") != max(len(texts) - 1, 0) or b"\r" in text:
-        text = b"\n".join(one_line(record) for record in texts)
-    return text + b"\n" if texts else b""
+    lines = b"\n".join((*texts, b""))
+    if lines.count(b"\n") != len(texts) or b"\r" in lines:
+        return b"\n".join((*map(one_line, texts), b""))
+    return lines
 
 
 def to_array(texts: Sequence[bytes]) -> bytes:
     """A JSON array of these records, each as it stands."""
-    return b"[" + b",\n".join(texts) + b"]\n"
+    return b"[%b]\n" % b",\n".join(texts)
 
 
 def one_line(text: bytes) -> bytes:
@@ -153,13 +153,13 @@ def check(texts: Sequence[bytes]) -> None:
 
 def _are_sound(texts: Sequence[bytes]) -> bool:
     """Whether all of them are, as far as a look at all at once can tell."""
-    joined = b",".join(texts)
+    array = b"[%b]" % b",".join(texts)
     try:
-        raws = _records.decode(b"[" + joined + b"]")
+        raws = _records.decode(array)
     except (msgspec.DecodeError, RecursionError):
         return False
     # Equal lengths mean equal texts: nothing but the commas is between them.
-    return list(map(len, raws)) == list(map(len, texts)) and are_objects(texts) and is_utf8(joined)
+    return list(map(len, raws)) == list(map(len, texts)) and are_objects(texts) and is_utf8(array)
 
 
 def _refusal(text: bytes) -> str:

@@ -7,7 +7,7 @@ InvalidBson or answers nonsense, but never reads outside the buffer. `check` is 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -139,6 +139,24 @@ def _slices(buffer: bytes, at: int, end: int) -> list[bytes]:
             raise InvalidBson(f"a BSON document leaves its array at byte {start}")
         append(buffer[start:at])
     return documents
+
+
+def array(documents: Sequence[bytes]) -> bytes:
+    """The array of the documents: the inverse of `slice_array`."""
+    count = len(documents)
+    pieces = [b""] * (2 * count)
+    pieces[::2] = _ARRAY_KEYS[:count] if count <= len(_ARRAY_KEYS) else _array_keys(count)
+    pieces[1::2] = documents
+    content = b"".join(pieces)
+    return b"%b%b\0" % (struct.pack("<i", len(content) + 5), content)
+
+
+def _array_keys(count: int) -> list[bytes]:
+    """What stands before each document of an array: its type and its key."""
+    return [b"%c%d\0" % (DOCUMENT, index) for index in range(count)]
+
+
+_ARRAY_KEYS = _array_keys(256)
 
 
 def id_of(document: bytes) -> tuple[int, bytes]:

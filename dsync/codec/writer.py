@@ -86,16 +86,22 @@ def _write(chunk: list[bytes]) -> list[bytes] | None:
     try:
         documents = bson.decode_all(whole, raw.EVERY_DATE)
         again = bson.encode({"": documents}, codec_options=raw.EVERY_DATE)
-        if raw.slice_array(again, 6) != chunk:
+        if again[6:-1] != raw.array(chunk):
             return None
         texts = [orjson.dumps(document, _default, _OPTIONS) for document in documents]
     except (*_DOUBTS, InvalidBson):
         return None
+    if b"null" in b"".join(texts):
+        _mend_not_finite(texts, chunk)
+    return texts
+
+
+def _mend_not_finite(texts: list[bytes], chunk: list[bytes]) -> None:
+    """Writes documents anew in which a number became null."""
     for at, document in enumerate(chunk):
         # The exponent of what is not finite begins with one of these bytes, and hardly any document has them.
-        if (b"\x7f" in document or b"\xff" in document) and b"null" in texts[at] and _not_finite_in(document):
+        if b"null" in texts[at] and (b"\x7f" in document or b"\xff" in document) and _not_finite_in(document):
             texts[at] = exact_writer.write(document)
-    return texts
 
 
 def _default(value: Any) -> Any:

@@ -42,6 +42,7 @@ def test_an_array_is_sliced_into_its_documents(count: int) -> None:
     reply = bson.encode({"ok": 1, "batch": [bson.decode(document) for document in documents]})
     start = next(start for _, key, start, _ in raw.elements(reply) if key == b"batch")
     assert raw.slice_array(reply, start) == documents
+    assert raw.array(documents) == bson.encode({"": [bson.decode(document) for document in documents]})[6:-1]
 
 
 def test_an_array_of_other_things_is_not_sliced() -> None:
