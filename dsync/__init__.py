@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from dsync.progress.events import Applied, Copied, Event, Finished, NamespaceResult, Result, StageEntered, Warned
     from dsync.run import migrate
     from dsync.settings import Settings
+    from dsync.state import open_state
     from dsync.wire.server import serving
 
 _HOMES = {
@@ -49,6 +50,7 @@ _HOMES = {
     "Warned": "dsync.progress.events",
     "check": "dsync.preview",
     "migrate": "dsync.run",
+    "open_state": "dsync.state",
     "plan": "dsync.preview",
     "repair": "dsync.flow.repair",
     "serving": "dsync.wire.server",
@@ -81,6 +83,7 @@ __all__ = [
     "check",
     "errors",
     "migrate",
+    "open_state",
     "plan",
     "repair",
     "serving",

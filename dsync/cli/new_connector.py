@@ -96,5 +96,4 @@ def _write(source: Traversable, target: Path, name: str) -> None:
 
 def _renamed(text: str, name: str) -> str:
     class_name = "".join(part.capitalize() for part in name.split("-"))
-    text = text.replace(TEMPLATE_MODULE, _module(name)).replace(f"test_{TEMPLATE_NAME}", f"test_{_module(name)[6:]}")
-    return text.replace(TEMPLATE_CLASS, class_name).replace(TEMPLATE_NAME, name)
+    return text.replace(TEMPLATE_MODULE, _module(name)).replace(TEMPLATE_CLASS, class_name).replace(TEMPLATE_NAME, name)

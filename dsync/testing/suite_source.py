@@ -27,7 +27,17 @@ from dsync.errors import (
 from dsync.testing import samples
 from dsync.testing.memory import MemoryConnector
 from dsync.testing.store import MemoryStore
-from dsync.testing.subject import Subject, elsewhere, finish, pages, plan_of, read_partition, refused, through
+from dsync.testing.subject import (
+    Subject,
+    assert_silent,
+    elsewhere,
+    finish,
+    pages,
+    plan_of,
+    read_partition,
+    refused,
+    through,
+)
 
 SAMPLE_DOCUMENTS = 500
 UNKNOWN_TYPE = 77
@@ -212,6 +222,19 @@ class SourceTests:
         found = [item.data for item in answer.data]
         assert found[-1] == b"", "an id that is not there has an empty answer"
         assert subject.list(codec.convert(found[:-1], data_type, wire.BSON)) == subject.list(asked)
+
+    async def test_what_is_no_id_is_refused_or_not_found(self, subject: Subject, seeded: list[bytes] | None) -> None:
+        if not subject.capabilities.source.get_by_ids:
+            pytest.skip("the source does not offer GetByIds")
+        [partition, *_] = await plan_of(subject.connector)
+        text = samples.CANARY.encode()
+        for values in ([], [(raw.STRING, text)], [(200, text)], [(5000, text)], [(0, b"")]):
+            asked = wire.GetByIdsRequest.IdRequest(id=[wire.BsonValue(type=kind, data=data) for kind, data in values])
+            request = wire.GetByIdsRequest(namespace=partition.namespace, ids=[asked], type=subject.source_type)
+            try:
+                assert [item.data for item in (await subject.connector.GetByIds(request)).data] == [b""]
+            except (DataError, UsageError, NotFoundError) as error:
+                assert_silent(error)
 
     async def test_namespaces_without_documents_are_in_the_plan(
         self, subject: Subject, seeded: list[bytes] | None

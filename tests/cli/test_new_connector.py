@@ -35,7 +35,7 @@ def test_every_file_is_there_under_the_new_name(dsync: Dsync, inline: Run) -> No
         "src/dsync_my_notes2/store.py",
         "test_data/people.jsonl",
         "tests/test_conformance.py",
-        "tests/test_my_notes2.py",
+        "tests/test_store.py",
     }
     texts = {name: (package / name).read_text() for name in names}
     assert not [name for name, text in texts.items() if "mystore" in text.lower()]

@@ -28,6 +28,8 @@ VARIES = (
     (re.compile(r"in [\d.]+s( \([\d:]+\))?$", re.MULTILINE), "in a while"),
 )
 MARK = "@@ step"
+# What virtual environments are made of, for one that runs the tests too.
+BASE_PYTHON: str = vars(sys)["_base_executable"]
 
 
 def edit(folder: Path, diff: str) -> None:
@@ -65,7 +67,11 @@ def script(steps: Path) -> str:
 
 
 def variables(folder: Path) -> dict[str, str]:
-    """pip takes what is there, and nothing from elsewhere."""
+    """pip takes what is there, and nothing from elsewhere; python3 is of the version that runs the tests."""
+    python = folder / "bin" / "python3"
+    python.parent.mkdir()
+    python.write_text(f'#!/bin/sh\nexec {shlex.quote(BASE_PYTHON)} "$@"\n')
+    python.chmod(0o755)
     offline = {
         "PIP_NO_INDEX": "1",
         "PIP_NO_DEPS": "1",
@@ -73,6 +79,7 @@ def variables(folder: Path) -> dict[str, str]:
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
     }
     mine = Dsync(folder).variables() | offline
+    mine["PATH"] = f"{python.parent}:{mine['PATH']}"
     return mine | {"PYTHONPATH": sysconfig.get_paths()["purelib"], "PYTEST_ADDOPTS": "-p no:cacheprovider -p no:xdist"}
 
 

@@ -216,3 +216,38 @@ def test_names_of_a_selection_are_read_as_on_the_command_line() -> None:
     chosen = dsync.Selection.of("shop", "hr.people:archive.staff", exclude="shop.tmp")
     assert chosen.destination("hr.people") == "archive.staff"
     assert chosen.excludes("shop.tmp")
+
+
+async def test_a_cancelled_run_goes_on(tmp_path: Path) -> None:
+    source, target = stores(3000)
+    settings = dataclasses.replace(
+        MEMORY, metadata=str(tmp_path / "state.db"), mode="InitialSync", writer_batch_size=100
+    )
+    begun = asyncio.Event()
+    run = asyncio.create_task(dsync.migrate(source, target, settings, on_event=lambda event: begun.set()))
+    await begun.wait()
+    await asyncio.sleep(0)
+    run.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await run
+    done = await dsync.migrate(MemoryConnector(source.store), MemoryConnector(target.store), settings)
+    assert (done.complete, done.documents) == (True, 3000)
+    assert len(target.store.documents("shop.orders")) == 3000
+
+
+async def test_runs_go_on_side_by_side_and_stand_in_the_state(tmp_path: Path) -> None:
+    state = str(tmp_path / "state.db")
+    settings = dsync.Settings(metadata=state, mode="InitialSync")
+    targets = [str(tmp_path / f"{number}.bson") for number in range(3)]
+    done = await asyncio.gather(*(dsync.migrate(PEOPLE, target, settings) for target in targets))
+    assert [each.documents for each in done] == [12, 12, 12]
+    async with dsync.open_state(state) as opened:
+        assert len(await opened.flows()) == 3
+
+
+async def test_the_counters_are_there_after_a_failure(tmp_path: Path) -> None:
+    source, _ = stores(10)
+    tracker = dsync.Tracker()
+    with pytest.raises(dsync.errors.DsyncError):
+        await dsync.migrate(source, "/dev/null/no/such/folder/", MEMORY, tracker=tracker)
+    assert tracker.namespaces["shop.orders"].documents == 0

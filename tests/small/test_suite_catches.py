@@ -136,6 +136,13 @@ class MissesIds(MemoryConnector):
         return answer
 
 
+class StumblesOverIds(MemoryConnector):
+    async def GetByIds(self, request: wire.GetByIdsRequest) -> wire.GetByIdsResponse:
+        for asked in request.ids:
+            assert bytes([asked.id[0].type])
+        return await super().GetByIds(request)
+
+
 class LosesDocuments(MemoryConnector):
     async def WriteData(self, request: wire.WriteDataRequest) -> wire.WriteDataResponse:
         del request.data[-1:]
@@ -342,6 +349,7 @@ BROKEN: list[tuple[type[MemoryConnector], Shape, str]] = [
     (CrashesOnCursors, KEYED, "test_what_is_no_cursor_is_refused"),
     (CrashesOnCursors, KEYED, "test_damaged_cursors_are_refused_or_harmless"),
     (WrongCount, KEYED, "test_counts_are_exact_or_unknown"),
+    (StumblesOverIds, KEYED, "test_what_is_no_id_is_refused_or_not_found"),
     (MissesIds, KEYED, "test_documents_are_found_by_their_ids"),
     (LosesDocuments, KEYED, "test_what_was_written_is_read_by_another_connector"),
     (LosesDocuments, KEYED, "test_every_type_of_value_comes_back"),

@@ -156,10 +156,13 @@ def _change(update: wire.Update) -> Change:
         raise UnimplementedError("mystore takes whole documents alone", remedy="have the source send them")
     if update.type not in (wire.INSERT, wire.UPDATE, wire.DELETE):
         raise GapError(f"an update of type {update.type} is not understood", remedy="update dsync-mystore")
-    if len(update.id) != 1 or update.id[0].name not in ("", "_id") or not 0 < update.id[0].type < 256:
-        raise DataError("an update's id is not a single _id")
-    identity = update.id[0]
-    raw.check(raw.value_document(identity.type, identity.data, b"_id"))
-    if update.type == wire.DELETE:
-        return bytes([identity.type]) + identity.data, None
-    return _put(update.data)
+    key = _key(update.id)
+    return (key, None) if update.type == wire.DELETE else _put(update.data)
+
+
+def _key(identity: Sequence[wire.BsonValue]) -> bytes:
+    """What a document is kept under: equal for ids of one type and value. Raises DataError for what is no id."""
+    if len(identity) != 1 or identity[0].name not in ("", "_id") or not 0 < identity[0].type < 256:
+        raise DataError("an id is not a single _id")
+    raw.check(raw.value_document(identity[0].type, identity[0].data, b"_id"))
+    return bytes([identity[0].type]) + identity[0].data
