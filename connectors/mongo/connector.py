@@ -21,6 +21,7 @@ from connectors.mongo.reading import Reader
 from connectors.mongo.streaming import ChangeStream, StreamRule
 from connectors.mongo.writing import Writer
 from dsync import wire
+from dsync.codec import raw
 from dsync.connector import Connector
 from dsync.errors import (
     CursorError,
@@ -314,8 +315,11 @@ def _expect_bson(data_type: wire.DataType.ValueType) -> None:
 
 
 def _id_part(parts: Any) -> tuple[int, bytes]:
-    """The `_id` among the parts of a key."""
+    """The `_id` among the parts of a key. It becomes a part of a command, so DataError is raised for what is no value."""
     for part in parts:
         if part.name in {"", "_id"}:
+            if not 0 < part.type < 256:
+                raise DataError(f"an id has the type {part.type}, which BSON does not have")
+            raw.check(raw.value_document(part.type, part.data, b"_id"), strict=False)
             return part.type, part.data
     raise NotFoundError("an id without an _id cannot be looked up")
