@@ -154,10 +154,11 @@ def take_both(
 
     `read_both` lets the destination have the options of a source too. The options' `transform` is the third endpoint, or None.
     """
+    before, words = take_leading(ctx, words, extra)
     source = take_endpoint(ctx, "source", words, _ends_of(config, "source"), extra=extra)
     at_destination = _ends_of(config, "destination")
     destination = take_endpoint(ctx, "destination", source.rest, at_destination, both=read_both, extra=extra)
-    behind = [source.global_options, destination.global_options]
+    behind = [before, source.global_options, destination.global_options]
     transform, rest = None, destination.rest
     at_transform = _ends_of(config, "transform")
     if rest or at_transform.get("uri"):
@@ -177,6 +178,27 @@ def _refuse_third_end(ctx: click.Context, rest: Sequence[str]) -> None:
             " python:package.module:function",
             ctx,
         )
+
+
+def take_leading(
+    ctx: click.Context, words: Sequence[str], extra: Sequence[click.Option] = ()
+) -> tuple[dict[str, Any], list[str]]:
+    """(global options that stand between a command's name and SOURCE, the words that are left)."""
+    if not words or not words[0].startswith("-") or len(words[0]) == 1:
+        return {}, list(words)
+    rest = click.Argument([REST], nargs=-1, type=click.UNPROCESSED)
+    command = click.Command("dsync", params=[*extra, *options.BEHIND, rest], add_help_option=False)
+    try:
+        sub = command.make_context("dsync", list(words), parent=ctx, allow_interspersed_args=False)
+    except click.NoSuchOption:
+        # whoever takes the endpoint says what is wrong
+        return {}, list(words)
+    typed = {
+        name: value
+        for name, value in sub.params.items()
+        if name != REST and sub.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    }
+    return typed, list(sub.params[REST])
 
 
 def _ends_of(config: Mapping[str, Any], role: Role) -> Mapping[str, Any]:

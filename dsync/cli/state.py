@@ -6,7 +6,8 @@ import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from datetime import UTC
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
@@ -14,6 +15,9 @@ from dsync.endpoint import Endpoint
 from dsync.errors import NotFoundError
 from dsync.settings import Settings
 from dsync.state import Flow, State, open_state
+
+if TYPE_CHECKING:
+    from dsync.wire.gen.dsync.v1.flow_pb2 import Position
 
 Result = TypeVar("Result")
 
@@ -28,6 +32,21 @@ async def _with_state(metadata: str, use: Callable[[State], Awaitable[Result]]) 
         return await use(opened)
 
 
+where = click.option(
+    "--metadata",
+    "-m",
+    metavar="WHERE",
+    expose_value=False,
+    callback=lambda ctx, _, value: _remember(ctx, value),
+    help="Where the state is kept, as before the command.",
+)
+
+
+def _remember(ctx: click.Context, value: str | None) -> None:
+    if value is not None:
+        ctx.find_root().params["metadata"] = value
+
+
 def _metadata(ctx: click.Context) -> str:
     found = ctx.find_root().params["metadata"]
     assert isinstance(found, str)
@@ -35,6 +54,7 @@ def _metadata(ctx: click.Context) -> str:
 
 
 @state.command("list")
+@where
 @click.pass_context
 def list_(ctx: click.Context) -> None:
     """One line a flow: id, status, when, source and destination."""
@@ -45,9 +65,10 @@ def list_(ctx: click.Context) -> None:
 
 @state.command()
 @click.argument("flow_id")
+@where
 @click.pass_context
 def show(ctx: click.Context, flow_id: str) -> None:
-    """The flow FLOW_ID as JSON: what was asked for, and how far each namespace is."""
+    """The flow FLOW_ID as JSON: what was asked for, and how far each namespace and each change stream is."""
 
     async def use(opened: State) -> dict[str, object]:
         flow = await _found(opened, flow_id)
@@ -59,6 +80,7 @@ def show(ctx: click.Context, flow_id: str) -> None:
             at["partitions"] += 1
             at["done"] += progress.checkpoint.done
             at["documents"] += sum(written.documents for written in progress.checkpoint.written)
+        streams = [stream_shown(position) for position in await opened.positions(flow.id)]
         return {
             "id": flow.id,
             "name": flow.name,
@@ -68,13 +90,22 @@ def show(ctx: click.Context, flow_id: str) -> None:
             "generation": flow.generation,
             "settings": flow.settings,
             "namespaces": namespaces,
+            "streams": streams,
         }
 
     click.echo(json.dumps(asyncio.run(_with_state(_metadata(ctx), use)), indent=2))
 
 
+def stream_shown(position: Position) -> dict[str, object]:
+    """A change stream for people: what it covers, how many updates came, up to when everything is applied."""
+    moment = position.time.ToDatetime(UTC).isoformat(timespec="seconds") if position.HasField("time") else None
+    shown = {"namespaces": list(position.partition.namespaces), "updates": position.updates, "applied_up_to": moment}
+    return shown | ({"set_aside": position.set_aside} if position.set_aside else {})
+
+
 @state.command()
 @click.argument("flow_id")
+@where
 @click.pass_context
 def reset(ctx: click.Context, flow_id: str) -> None:
     """Forgets the flow FLOW_ID: the next run of its command starts over. What was copied stays where it is."""
@@ -99,9 +130,9 @@ async def _found(opened: State, flow_id: str) -> Flow:
 
 
 async def cleanup(source: Endpoint, destination: Endpoint, settings: Settings) -> int:
-    """Forgets the flow of this command line (`--cleanup`)."""
+    """Forgets the flow of this command line, and the way back that it kept (`--cleanup`)."""
     from dsync.flow.agree import agree
-    from dsync.flow.identity import make_flow
+    from dsync.flow.identity import make_flow, reverse_flow
     from dsync.workers.crews import outlast
 
     async with source.create() as reader, destination.create() as sink:
@@ -110,5 +141,9 @@ async def cleanup(source: Endpoint, destination: Endpoint, settings: Settings) -
         await opened.lock(flow.id)
         await outlast(opened, flow.id, flow.destination)
         known = await opened.reset(flow.id)
+        back = reverse_flow(flow, settings)
+        if await opened.flow(back.id):
+            await opened.lock(back.id)
+            await opened.reset(back.id)
     click.echo(f"forgot {flow.id}" if known else f"there was no state of {flow.id}", err=True)
     return 0

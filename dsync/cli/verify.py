@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -151,6 +152,7 @@ async def run_verify(source: Endpoint, destination: Endpoint, values: Mapping[st
     path = values.get("report")
     with Report(path, sys.stdout.buffer) as report:
         try:
+            settings = replace(settings, state=await own_namespaces(values["metadata"]))
             async with shown(tracker, values["progress"]):
                 outcome = await compare(source, destination, settings, report, tracker=tracker, stop=stop.event)
         except TransientError as error:  # nothing was compared yet
@@ -158,6 +160,16 @@ async def run_verify(source: Endpoint, destination: Endpoint, values: Mapping[st
     click.echo("\n".join(summary(outcome)), err=True)
     judge(outcome, path)
     return 0
+
+
+async def own_namespaces(metadata: str) -> dict[str, str]:
+    """The collections of a state that lives in a store which may be one of the ends."""
+    from dsync.state import open_state
+
+    if not metadata.startswith("mongodb"):
+        return {}
+    async with open_state(metadata) as state:
+        return await state.own_namespaces()
 
 
 def judge(outcome: Outcome, path: str | None) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dsync import wire
@@ -134,7 +134,7 @@ async def describe(sink: Connector, names: Sequence[str]) -> dict[str, wire.GetN
     return dict(zip(names, answers, strict=True))
 
 
-async def state_in(source: Connector, own: dict[str, str]) -> tuple[str, ...]:
+async def state_in(source: Connector, own: Mapping[str, str]) -> tuple[str, ...]:
     """Where the state lives in this source, if it does (`own`: name -> identity, "" for what is not there yet)."""
     known = [name for name, identity in own.items() if identity]
     try:

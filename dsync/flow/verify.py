@@ -19,6 +19,7 @@ from dsync.errors import DsyncError, UnimplementedError, UsageError
 from dsync.flow import budget
 from dsync.flow.agree import choose_types
 from dsync.flow.ends import opened_transform
+from dsync.flow.plan import state_in
 from dsync.flow.verify_listing import PairListing, Reading, Side, pages, together
 from dsync.flow.verify_outcome import NamespaceOutcome, Outcome, VerifySettings
 from dsync.flow.verify_recheck import Rechecker, names_of, parts_of
@@ -129,13 +130,14 @@ class Verification:
         infos = [await end.GetInfo(wire.GetInfoRequest()) for end in ends]
         refuse_unreadable(infos)
         self.outcome.ends = infos[0].id, infos[1].id
-        selection = settings.selection
+        selection = replace(settings.selection, hidden=await state_in(source, settings.state))
+        own = await state_in(destination, settings.state)
         if self.transform is not None:
             shown = await self._look_through(self.transform, ends, infos)
             selection = shown.selection(selection)
             source, ends = shown, (shown, destination)
             infos[0] = await shown.GetInfo(wire.GetInfoRequest())
-        scope = await make_scope(source, destination, infos, selection, merge=settings.merge_namespaces)
+        scope = await make_scope(source, destination, infos, selection, merge=settings.merge_namespaces, own=own)
         self.outcome.notes += scope.warnings
         refuse_itself(scope, infos)
         if settings.form.as_text:

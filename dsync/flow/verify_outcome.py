@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -45,6 +46,8 @@ class VerifySettings:
     duplicates: Literal["fail", "last"] = "fail"
     # What the copy went through.
     transform: str | Endpoint | Transform | None = None
+    # Where the state of dsync lives, which is not compared: State.own_namespaces.
+    state: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

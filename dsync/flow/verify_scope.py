@@ -59,8 +59,9 @@ async def make_scope(
     selection: Selection,
     *,
     merge: bool,
+    own: Sequence[str] = (),
 ) -> Scope:
-    """Asks both ends what they hold.
+    """Asks both ends what they hold; `own` at the destination is dsync's.
 
     Raises UsageError where the source must be told what to compare, where nothing is left of it, and where two namespaces would
     be one unless `merge` allows it; NotFoundError for a name that the source does not have.
@@ -84,7 +85,7 @@ async def make_scope(
         Pair(number, name, tuple(origins), found[name], _parts(ours, origins), theirs.get(found[name], []))
         for number, (name, origins) in enumerate(by_destination.items())
     ]
-    extra = _extra(theirs, set(found.values()), roots, selection)
+    extra = [name for name in _extra(theirs, set(found.values()), roots, selection) if name not in own]
     pairs += [Pair(number, name, (), name, [], theirs[name]) for number, name in enumerate(extra, len(pairs))]
     return Scope(pairs, warnings)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import sqlite3
@@ -335,3 +336,29 @@ def test_a_reader_that_goes_away_ends_the_program(
     reader.stderr.close()
     assert reader.wait(60) != 0, err
     assert b"Traceback" not in err
+
+
+def test_a_state_beside_the_data_is_neither_copied_nor_compared_and_is_shown_and_forgotten(
+    dsync: Dsync, mongo: MongoClient[dict[str, Any]], database: str, words: Callable[[str], list[str]]
+) -> None:
+    (uri,) = words("{deployment}")
+    (metadata,) = words("{mongo}")
+    mongo[database]["orders"].insert_one({"_id": 1})
+    command = ("--metadata", metadata, "--ns", f"{database}:{database}_copy", uri, uri)
+    try:
+        dsync("--until-caught-up", *command)
+        mongo[database]["orders"].insert_one({"_id": 2})
+        assert "safe to cut over" in dsync("--until-caught-up", *command).err
+        assert "equal: 2 documents" in dsync("verify", *command).err
+        swapped = ("--ns", f"{database}_copy:{database}", uri, uri)
+        assert "equal: 2 documents" in dsync("verify", "--metadata", metadata, *swapped).err
+        flows = [line.split() for line in dsync("--metadata", metadata, "state", "list").out.splitlines()]
+        forward = next(words[0] for words in flows if "reverse" not in words)
+        shown = json.loads(dsync("--metadata", metadata, "state", "show", forward).out)
+        (stream,) = shown["streams"]
+        assert stream["updates"] == 1
+        assert stream["applied_up_to"].endswith("+00:00")
+        dsync("--cleanup", *command)
+        assert dsync("--metadata", metadata, "state", "list").out == ""
+    finally:
+        mongo.drop_database(f"{database}_copy")
