@@ -29,6 +29,8 @@ def refuse_definitions(agreement: Agreement, settings: Settings, mode: Mode) -> 
         raise UsageError(f"{option} goes with a copy, and this run makes none", remedy=f"leave {option} out")
     if settings.transform is not None:
         raise UsageError(f"{option} cannot go through a transform", remedy=f"leave {option} out")
+    if settings.transform is not None:
+        raise UsageError(f"{option} does not go through a transform", remedy=f"leave {option} out")
     if not theirs[0] or theirs[0] != theirs[1]:
         ends = f"{agreement.source.db_type} and {agreement.destination.db_type}"
         raise UsageError(f"{option} cannot work between {ends}", remedy=f"leave {option} out")
