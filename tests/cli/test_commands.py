@@ -65,14 +65,14 @@ def test_a_plan_touches_nothing(environment: dict[str, str], tmp_path: Path) -> 
     assert not (tmp_path / "state-home").exists()
 
 
-def test_global_options_may_stand_between_a_command_and_its_source(environment: dict[str, str]) -> None:
+def test_global_options_may_stand_between_a_command_and_its_source(environment: dict[str, str], tmp_path: Path) -> None:
     ends = ("--num-docs-per-partition", "3", "/dev/null")
     done = run(environment, "plan", "--ns", "fakesource.docs1:x", "--workers", "1", "/dev/fakesource", *ends)
     assert "fakesource.docs1 -> x: 1 partition, about 3 documents" in done.stdout
     wrong = run(environment, "plan", "--no-such", "/dev/fakesource", "/dev/null")
     assert wrong.returncode == 2
     assert "--no-such" in wrong.stderr
-    where = ("--metadata", "state.db")
+    where = ("--metadata", str(tmp_path / "state.db"))
     assert run(environment, *where, "/dev/fakesource", "/dev/null").returncode == 0
     listed = run(environment, "state", "list", *where).stdout
     assert listed == run(environment, *where, "state", "list").stdout
