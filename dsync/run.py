@@ -85,7 +85,7 @@ async def migrate(
     if run.tracker.set_aside and run.tracker.stage == "done":
         raise SetAsideError(
             f"{run.tracker.set_aside:,} documents were refused and set aside",
-            remedy=f"see {run.settings.dead_letters!r}",
+            remedy=f"see {crews.letters_of(run.settings)}",
         )
     return tracker.result()
 
@@ -313,7 +313,7 @@ class Run:
             _described(self.source_end), _described(self.destination_end), self._wrapping(), self._step_settings(), 0
         )
         if engine is not None:
-            return crews.on_cluster(engine, self.flow, self.state, assignment, self.settings)
+            return crews.on_cluster(engine, self.flow, self.state, assignment, self.settings, self.stop)
         ends = self.source, self.sink, reader(self.stage)
         return crews.at_hand(ends, assignment, self.settings, self._inherited(), job.remaining)
 

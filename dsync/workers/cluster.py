@@ -27,8 +27,10 @@ ENLIST_SECONDS = 60.0
 class Cluster:
     """A Crew of Dask workers: a copier takes a thread of one, the emptiest first, and waits where none is free."""
 
-    def __init__(self, engine: DaskEngine, job: Job, retry_for: float) -> None:
+    def __init__(self, engine: DaskEngine, job: Job, retry_for: float, stop: asyncio.Event) -> None:
+        """`stop` ends the wait for first workers: there is nothing to be done any more."""
         self.engine = engine
+        self.stop = stop
         self.job = job
         self.retry_for = retry_for
         # Of every member that may still write, by address.
@@ -75,19 +77,22 @@ class Cluster:
 
     async def _first_members(self) -> None:
         end = time.monotonic() + self.engine.wait
-        while not self._ready() and not self._failure:
+        while not self._ready() and not self._failure and not self.stop.is_set():
             if time.monotonic() >= end + (ENLIST_SECONDS if self.members else 0):
                 raise EndpointError(
                     f"the Dask scheduler at {self.engine.address} has no workers{' that answer' if self.members else ''}",
                     remedy=f"start some: dask worker {self.engine.address}",
                 )
             await self._change()
-        while any(not (member.ready or member.lost.is_set()) for member in self.members.values()) and not self._failure:
+        while self._undecided() and not self._failure and not self.stop.is_set():
             await self._change()
         if self._failure:
             raise self._failure
         self._settled = True
         logger.info("%d Dask workers copy", len(self._ready()))
+
+    def _undecided(self) -> bool:
+        return any(not (member.ready or member.lost.is_set()) for member in self.members.values())
 
     async def _change(self) -> None:
         """Waits until something may be otherwise."""

@@ -12,7 +12,7 @@ from dataclasses import replace
 from dsync.cancel import cancel
 from dsync.connector import Connector
 from dsync.endpoint import Endpoint, settled_transform
-from dsync.engine import DaskEngine
+from dsync.engine import DaskEngine, parse_engine
 from dsync.errors import DsyncError, UsageError
 from dsync.flow import budget
 from dsync.flow.ends import Assignment
@@ -68,9 +68,16 @@ def refuse_unfit(source: object, destination: object, settings: Settings) -> Non
         )
 
 
+def letters_of(settings: Settings) -> str:
+    """Where dead letters are, in words."""
+    if parse_engine(settings.engine) is None:
+        return repr(settings.dead_letters)
+    return f"the files whose names begin with {settings.dead_letters!r}"
+
+
 @asynccontextmanager
 async def on_cluster(
-    engine: DaskEngine, flow: Flow, state: State, assignment: Assignment, settings: Settings
+    engine: DaskEngine, flow: Flow, state: State, assignment: Assignment, settings: Settings, stop: asyncio.Event
 ) -> AsyncIterator[Crew]:
     """The workers of a Dask cluster. The state says that they are away until they have surely ended: see `outlast`."""
     first = "distributed" not in sys.modules
@@ -92,7 +99,7 @@ async def on_cluster(
     ground = Ground.of(away.source, flow.source, away.destination, flow.destination, settings.dead_letters)
     shares = Shares(settings.memory_limit, settings.write_rate_limit, settings.workers)
     job = Job(Link(engine), away, ground, shares, engine.lease, lambda: state.valid_until)
-    cluster = Cluster(engine, job, settings.retry_for)
+    cluster = Cluster(engine, job, settings.retry_for, stop)
     flow.away = engine.lease
     await state.update(flow)
     try:

@@ -77,10 +77,13 @@ class Link:
             await _close(client)
 
     async def workers(self) -> dict[str, int]:
-        """The address of each worker -> its threads. Raises Unreachable."""
+        """The address of each worker that takes tasks -> its threads. Raises Unreachable.
+
+        One that Dask has paused, for its memory, or is about to retire takes none.
+        """
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
-                found: dict[str, int] = await self._connected().nthreads()
+                found: dict[str, int] = await self._connected().scheduler.ncores_running()
         except Exception as error:
             raise Unreachable(type(error).__name__) from error
         return found

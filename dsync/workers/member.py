@@ -155,7 +155,7 @@ class Member:
 
     async def _renew_or_lose(self) -> None:
         try:
-            await self._renew()
+            await self.unless_lost(self._renew())
         except (Unreachable, DsyncError) as error:
             logger.info("no word from the Dask worker %s: %s", self.address, error)
             if isinstance(error, ProcessGone) or time.monotonic() >= self._writes_until:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import signal
 import subprocess
@@ -13,6 +14,11 @@ from typing import Any
 import bson
 import pytest
 from bson import json_util
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 from pymongo import MongoClient
 
 from tests.kit import oracle, process
@@ -244,3 +250,49 @@ def test_neither_secrets_nor_documents_appear_in_what_dask_prints(
     logs = cluster.logs()
     assert "dsync-step" in logs
     assert "canary" not in logs + failed.out + failed.err
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """A certificate that is its own authority, with its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "dsync test")])
+    now = dt.datetime.now(dt.UTC)
+    made = x509.CertificateBuilder(
+        name, name, key.public_key(), x509.random_serial_number(), now, now + dt.timedelta(1)
+    )
+    signed = made.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True).sign(key, hashes.SHA256())
+    secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    path = tmp_path / "certificate.pem"
+    path.write_bytes(secret + signed.public_bytes(Encoding.PEM))
+    return path
+
+
+def test_a_cluster_that_speaks_tls_is_used_with_a_certificate_and_not_without(
+    dsync: Dsync, rows: Path, certificate: Path
+) -> None:
+    with DaskCluster(certificate) as cluster:
+        cluster.add_worker()
+        query = f"ca={certificate}&cert={certificate}&key={certificate}"
+        dsync("--engine", f"{cluster.engine}?{query}", rows, "out/", "--format", "jsonl")
+        refused = dsync("--engine", cluster.engine, rows, "again/", expect=3)
+    assert "cannot be reached" in refused.err
+    copied = oracle.compare(of_rows(rows), of_rows(dsync.folder / "out"))
+    assert copied.equal, copied
+    assert copied.left == ROWS
+
+
+def test_what_the_destination_refuses_is_in_dead_letters_of_each_worker(
+    cluster: DaskCluster, dsync: Dsync, rows: Path, mongo_uri: str, mongo: Database, database: str
+) -> None:
+    cluster.add_worker()
+    cluster.add_worker()
+    mongo[database].create_collection("part2", validator={"text": {"$ne": "document 30005"}})
+    letters = ("--on-error", "set-aside", "--dead-letters", "letters.jsonl")
+    done = dsync(*engine(cluster), *letters, rows, at(mongo_uri, database), expect=6)
+    found = [line for path in dsync.folder.glob("letters.jsonl*") for line in path.read_text().splitlines()]
+    assert len(found) == 1, done
+    assert "see the files whose names begin with 'letters.jsonl'" in done.err
+    assert "document 30005" in found[0]
+    assert all(path.stat().st_mode & 0o77 == 0 for path in dsync.folder.glob("letters.jsonl*"))
+    assert count_of(mongo, database) == ROWS - 1

@@ -152,7 +152,7 @@ async def test_a_process_that_hears_nothing_after_its_beginning_is_ended_by_its_
 async def test_workers_share_a_limit_on_the_rate() -> None:
     link = FakeLink({"a": 1, "b": 1})
     shares = Shares(None, 1000, None)
-    async with Cluster(ENGINE, job(link, assignment(), shares=shares), 0) as cluster:
+    async with Cluster(ENGINE, job(link, assignment(), shares=shares), 0, asyncio.Event()) as cluster:
         first, second = await cluster.join(), await cluster.join()
         assert first is not second
         assert sorted(shares._granted.values()) == [500, 500]
@@ -161,7 +161,7 @@ async def test_workers_share_a_limit_on_the_rate() -> None:
 
 async def test_a_worker_that_joins_gets_copiers_and_one_that_leaves_gives_them_up() -> None:
     link = FakeLink({"a": 2})
-    async with Cluster(ENGINE, job(link, assignment()), 0) as cluster:
+    async with Cluster(ENGINE, job(link, assignment()), 0, asyncio.Event()) as cluster:
         first, second = await cluster.join(), await cluster.join()
         assert first is second
         third = asyncio.create_task(cluster.join())
@@ -182,17 +182,27 @@ async def test_ends_that_a_worker_cannot_open_end_the_run_with_their_reason_and_
         assignment(), source=replace(assignment().source, uri="grpc://127.0.0.1:1", options={"insecure": True})
     )
     with pytest.raises(EndpointError, match="the Dask worker w cannot take part: "):
-        async with Cluster(ENGINE, job(FakeLink({"w": 1}), wrong), 0):
+        async with Cluster(ENGINE, job(FakeLink({"w": 1}), wrong), 0, asyncio.Event()):
             pass
 
 
 async def test_when_no_worker_is_left_the_copiers_are_told_after_the_wait() -> None:
     link = FakeLink({"w": 1})
-    async with Cluster(ENGINE, job(link, assignment()), 0) as cluster:
+    async with Cluster(ENGINE, job(link, assignment()), 0, asyncio.Event()) as cluster:
         worker = await cluster.join()
         link.found.clear()
         with pytest.raises(TransientError, match="has no workers any more"):
             await asyncio.wait_for(cluster.replace(worker), 30)
+
+
+async def test_a_stop_ends_the_wait_for_a_first_worker() -> None:
+    stop = asyncio.Event()
+    link = FakeLink({})
+    cluster = Cluster(replace(ENGINE, wait=3600), job(link, assignment()), 0, stop)
+    asyncio.get_running_loop().call_later(0.1, stop.set)
+    async with asyncio.timeout(30), cluster:
+        pass
+    assert cluster.ended
 
 
 async def test_dead_letters_of_each_process_are_in_a_file_of_their_own() -> None:

@@ -17,7 +17,9 @@ START_ATTEMPTS = 3
 class DaskCluster:
     """A scheduler, as a context manager; workers are added and killed by whoever uses it."""
 
-    def __init__(self) -> None:
+    def __init__(self, certificate: Path | None = None) -> None:
+        """With a certificate, which is its own authority and has its key in the same file, it speaks TLS alone."""
+        self.certificate = certificate
         self.port = 0
         self.workers: list[subprocess.Popen[bytes]] = []
         self._folder = tempfile.TemporaryDirectory(prefix="dask-", ignore_cleanup_errors=True)
@@ -26,7 +28,13 @@ class DaskCluster:
     @property
     def engine(self) -> str:
         """What `--engine` takes."""
-        return f"dask://127.0.0.1:{self.port}"
+        return f"{'tls' if self.certificate else 'dask'}://127.0.0.1:{self.port}"
+
+    def _tls(self) -> list[str]:
+        if self.certificate is None:
+            return []
+        files = [word for name in ("ca-file", "cert", "key") for word in (f"--tls-{name}", str(self.certificate))]
+        return ["--protocol", "tls", *files]
 
     @property
     def folder(self) -> Path:
@@ -57,7 +65,7 @@ class DaskCluster:
         """Starts the scheduler and returns when it listens; on the same port as before, where there was one."""
         log = self.folder / "scheduler.log"
         options = ["--host", "127.0.0.1", "--port", str(self.port), "--no-dashboard", "--no-jupyter"]
-        command = [sys.executable, "-m", "distributed.cli.dask_scheduler", *options]
+        command = [sys.executable, "-m", "distributed.cli.dask_scheduler", *options, *self._tls()]
         self._scheduler = process.start(command, log)
         process.wait_ready(self._scheduler, log, lambda: process.listens(self.port))
 
@@ -71,8 +79,8 @@ class DaskCluster:
         log = self.folder / f"worker{len(self.workers)}.log"
         options = ["--host", "127.0.0.1", "--no-nanny", "--no-dashboard", "--nthreads", str(threads)]
         options += ["--local-directory", str(self.folder)]
-        address = f"tcp://127.0.0.1:{self.port}"
-        command = [sys.executable, "-m", "distributed.cli.dask_worker", address, *options]
+        address = self.engine.replace("dask://", "tcp://")
+        command = [sys.executable, "-m", "distributed.cli.dask_worker", address, *options, *self._tls()]
         worker = process.start(command, log, environment)
         self.workers.append(worker)
         process.wait_ready(worker, log, lambda: "Registered to" in log.read_text(errors="replace"))
