@@ -96,7 +96,10 @@ async def on_cluster(
         logging.getLogger("distributed").setLevel(logging.CRITICAL)
 
     away = replace(assignment, wrapping=replace(assignment.wrapping, rate=0.0))  # a share of it comes with each grant
-    ground = Ground.of(away.source, flow.source, away.destination, flow.destination, settings.dead_letters)
+    transforming = away.wrapping.transforming
+    through = (transforming.endpoint,) if transforming and transforming.endpoint else ()
+    ends = away.source, away.destination, *through
+    ground = Ground.of(ends, flow.source, flow.destination, settings.dead_letters)
     shares = Shares(settings.memory_limit, settings.write_rate_limit, settings.workers)
     job = Job(Link(engine), away, ground, shares, engine.lease, lambda: state.valid_until)
     cluster = Cluster(engine, job, settings.retry_for, stop)

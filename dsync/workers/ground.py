@@ -106,22 +106,19 @@ def _look_of(found: os.stat_result) -> str:
 class Ground:
     """What a run's ends need of a machine."""
 
-    source: Endpoint
-    destination: Endpoint
-    # Paths, absolute; empty where the end is no file.
+    ends: tuple[Endpoint, ...]
+    # Absolute; empty where the source is no file.
     source_path: str
     # Folders that are written to.
     written: tuple[str, ...]
 
     @classmethod
-    def of(
-        cls, source: Endpoint, source_id: str, destination: Endpoint, destination_id: str, dead_letters: str
-    ) -> Ground:
-        """From the ends and the identities that their connectors say."""
+    def of(cls, ends: tuple[Endpoint, ...], source_id: str, destination_id: str, dead_letters: str) -> Ground:
+        """From the ends, a transform among them, and the identities that source and destination say."""
         written = [found] if (found := _path(destination_id)) else []
         if dead_letters:
             written.append(str(Path(dead_letters).absolute()))
-        return cls(source, destination, _path(source_id), tuple(dict.fromkeys(map(_nearest_folder, written))))
+        return cls(ends, _path(source_id), tuple(dict.fromkeys(map(_nearest_folder, written))))
 
     @contextlib.contextmanager
     def asked(self) -> Iterator[dict[str, Any]]:
@@ -162,7 +159,7 @@ class Ground:
             self._refuse_loopback(worker)
 
     def _refuse_loopback(self, worker: str) -> None:
-        for end in (self.source, self.destination):
+        for end in self.ends:
             host = loopback(end)
             if host:
                 raise EndpointError(

@@ -282,6 +282,17 @@ def test_a_cluster_that_speaks_tls_is_used_with_a_certificate_and_not_without(
     assert copied.left == ROWS
 
 
+def test_a_transform_of_this_folder_is_at_work_on_the_cluster(cluster: DaskCluster, dsync: Dsync, rows: Path) -> None:
+    cluster.add_worker()
+    code = "def even(namespace, document, id):\n    if document and id % 2 == 0:\n        yield namespace, document\n"
+    (dsync.folder / "only.py").write_text(code)
+    dsync(*engine(cluster), rows, "even/", "--format", "jsonl", "python:only:even")
+    even = [(name, document) for name, document in of_rows(rows) if bson.decode(document)["_id"] % 2 == 0]
+    copied = oracle.compare(even, of_rows(dsync.folder / "even"))
+    assert copied.equal, copied
+    assert copied.left == ROWS // 2
+
+
 def test_what_the_destination_refuses_is_in_dead_letters_of_each_worker(
     cluster: DaskCluster, dsync: Dsync, rows: Path, mongo_uri: str, mongo: Database, database: str
 ) -> None:

@@ -17,8 +17,8 @@ from dsync.workers.shares import Shares
 NULL = Endpoint("/dev/null")
 
 
-def ground(source: str = "", destination: str = "", letters: str = "", *, ends: tuple[str, str] = ("", "")) -> Ground:
-    return Ground.of(Endpoint(ends[0] or "a"), source, Endpoint(ends[1] or "b"), destination, letters)
+def ground(source: str = "", destination: str = "", letters: str = "", *, ends: tuple[str, ...] = ()) -> Ground:
+    return Ground.of(tuple(map(Endpoint, ends)), source, destination, letters)
 
 
 async def judged(over: Ground, **changes: Any) -> None:
@@ -68,7 +68,7 @@ async def test_a_folder_is_the_same_where_its_entries_are(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("uri", ["mongodb://127.0.0.1:27017/x", "mongodb://u:p@h:1,localhost:2/x"])
 async def test_a_loopback_address_is_refused_where_it_means_another_machine(uri: str) -> None:
-    over = ground(ends=(uri, "/dev/null"))
+    over = ground(ends=("/dev/null", uri))
     await judged(over)
     with pytest.raises(EndpointError, match="is on this machine alone") as caught:
         await judged(over, network="another")

@@ -60,7 +60,7 @@ class FakeLink(Link):
 
 
 def job(link: FakeLink, given: Assignment, **changes: Any) -> Job:
-    ground = Ground.of(given.source, "", given.destination, "", "")
+    ground = Ground.of((given.source, given.destination), "", "", "")
     return replace(Job(link, given, ground, Shares(None, 0, None), ENGINE.lease, lambda: None), **changes)
 
 
