@@ -191,6 +191,36 @@ class UpdatesTests:
         assert_logs_silent(caplog, endpoint)
         assert subject.bag([document]) <= subject.bag(await subject.read(subject.namespace))
 
+    async def test_a_namespace_is_emptied_by_a_drop_or_the_drop_is_refused(self, subject: Subject, keyed: None) -> None:
+        await subject.write(subject.namespace, samples.documents(20))
+        request = wire.WriteUpdatesRequest(
+            namespace=subject.namespace, updates=[wire.Update(type=wire.DROP)], type=subject.sink_type
+        )
+        try:
+            await subject.connector.WriteUpdates(request)
+        except (UnimplementedError, GapError, DataError, UsageError):
+            assert len(await subject.read(subject.namespace)) == 20, "what is refused changes nothing"
+            pytest.skip("the sink refuses drops, with an error that says so")
+        known = wire.GetNamespaceMetadataRequest(namespace=subject.namespace)
+        assert (await subject.connector.GetNamespaceMetadata(known)).count == 0
+
+    async def test_a_stream_brings_the_namespaces_alone_that_it_is_asked_for(
+        self, subject: Subject, followed: Followed
+    ) -> None:
+        if not followed.final:
+            pytest.skip("the connector makes its updates up")
+        asked = wire.GeneratePlanRequest(namespaces=[subject.namespace], updates=True)
+        partition = (await subject.connector.GeneratePlan(asked)).updates_partitions[0]
+        elsewhere = _request(subject, [_update(wire.INSERT, each) for each in samples.documents(5)], subject.sink_type)
+        elsewhere.namespace = subject.name("conformance.elsewhere")
+        try:
+            await subject.connector.WriteUpdates(elsewhere)
+        except (UsageError, DataError):
+            pytest.skip("the store has one namespace alone")
+        chosen = Followed(partition.cursor, tuple(partition.namespaces), await change(subject))
+        seen = await chosen.read(subject.connector, subject.source_type)
+        assert {namespace for (namespace, _), _ in seen} == {subject.namespace}
+
     async def test_a_stream_keeps_the_order_of_each_id(self, subject: Subject, followed: Followed) -> None:
         if not followed.final:
             pytest.skip("the connector makes its updates up")

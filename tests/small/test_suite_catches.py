@@ -273,6 +273,20 @@ class AppliesOneAtATime(MemoryConnector):
         return await super().WriteUpdates(request)
 
 
+class StreamsEveryNamespace(MemoryConnector):
+    async def StreamUpdates(self, request: wire.StreamUpdatesRequest) -> AsyncIterator[wire.StreamUpdatesResponse]:
+        del request.namespaces[:]
+        async for message in super().StreamUpdates(request):
+            yield message
+
+
+class SwallowsDrops(MemoryConnector):
+    async def WriteUpdates(self, request: wire.WriteUpdatesRequest) -> wire.WriteUpdatesResponse:
+        if any(update.type == wire.DROP for update in request.updates):
+            return wire.WriteUpdatesResponse()
+        return await super().WriteUpdates(request)
+
+
 class StreamsBackwards(MemoryConnector):
     async def StreamUpdates(self, request: wire.StreamUpdatesRequest) -> AsyncIterator[wire.StreamUpdatesResponse]:
         held: list[wire.StreamUpdatesResponse] = []
@@ -343,6 +357,8 @@ BROKEN: list[tuple[type[MemoryConnector], Shape, str]] = [
     (TakesUpdatesOfOneType, KEYED, "test_updates_are_taken_in_every_type"),
     (ComparesIdsByTheirBytes, KEYED, "test_updates_take_ids_of_every_type"),
     (AppliesOneAtATime, KEYED, "test_many_updates_at_once_are_all_kept"),
+    (StreamsEveryNamespace, KEYED, "test_a_stream_brings_the_namespaces_alone_that_it_is_asked_for"),
+    (SwallowsDrops, KEYED, "test_a_namespace_is_emptied_by_a_drop_or_the_drop_is_refused"),
     (StreamsBackwards, KEYED, "test_a_stream_keeps_the_order_of_each_id"),
     (RemembersPages, KEYED, "test_pages_repeat_in_fresh_connectors_from_every_cursor"),
     (TakesAnyCursor, KEYED, "test_what_is_no_cursor_is_refused"),
