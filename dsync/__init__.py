@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from dsync.run import migrate
     from dsync.settings import Settings
     from dsync.state import open_state
+    from dsync.transform import Transform
     from dsync.wire.server import serving
 
 _HOMES = {
@@ -46,6 +47,7 @@ _HOMES = {
     "Settings": "dsync.settings",
     "StageEntered": "dsync.progress.events",
     "Tracker": "dsync.progress",
+    "Transform": "dsync.transform",
     "VerifySettings": "dsync.flow.verify_outcome",
     "Warned": "dsync.progress.events",
     "check": "dsync.preview",
@@ -78,6 +80,7 @@ __all__ = [
     "Settings",
     "StageEntered",
     "Tracker",
+    "Transform",
     "VerifySettings",
     "Warned",
     "check",

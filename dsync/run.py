@@ -172,6 +172,8 @@ class Run:
         else:
             self.flow = replace(asked, generation=known.generation + 1) if known else asked
             self._wrap()
+            if known and self.transform is not None:
+                self.targets.follow_on(known)
             await self._begin()
         self.definitions = Definitions(self.source, self.sink, self.selection, self.settings, self.tracker)
 

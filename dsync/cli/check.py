@@ -9,7 +9,8 @@ from typing import Any
 import click
 
 from dsync.cli.endpoints import take_endpoint
-from dsync.endpoint import Endpoint, Role
+from dsync.endpoint import Endpoint, roles_of
+from dsync.errors import DsyncError, EndpointError
 
 
 @click.command(
@@ -28,7 +29,7 @@ def check(ctx: click.Context, words: tuple[str, ...]) -> int:
     from dsync.cli.runner import configure_logging
 
     config: Mapping[str, Any] = ctx.parent.obj or {}
-    role: Role = "source" if not words or registry.spec_of(words[0]).source else "destination"
+    role = roles_of(registry.spec_of(words[0]))[0] if words else "source"
     taken = take_endpoint(ctx.parent, role, words, config.get(role) or {})
     if taken.rest:
         raise click.UsageError("check takes one URI; dsync plan takes two", ctx)
@@ -39,10 +40,20 @@ def check(ctx: click.Context, words: tuple[str, ...]) -> int:
 
 
 async def describe(endpoint: Endpoint) -> list[str]:
-    """Lines about the store behind an endpoint."""
+    """Lines about the store, or else the transform, behind an endpoint."""
     from dsync.preview import check as look
 
-    info = await look(endpoint)
+    if roles_of(endpoint.spec) == ["transform"]:
+        return await describe_transform(endpoint)
+    try:
+        info = await look(endpoint)
+    except EndpointError as error:
+        if not endpoint.spec.transform:
+            raise
+        try:
+            return await describe_transform(endpoint)
+        except DsyncError:
+            raise error from None
     lines = [f"{endpoint.shown} can be used", f"  store: {' '.join(filter(None, (info.db_type, info.version)))}"]
     lines.append(f"  identity: {info.id}")
     if info.capabilities.HasField("source"):
@@ -53,6 +64,16 @@ async def describe(endpoint: Endpoint) -> list[str]:
         sink = info.capabilities.sink
         lines.append(f"  destination: {_types(sink.supported_data_types)}{_qualities(sink.keyed, sink.updates)}")
     return lines
+
+
+async def describe_transform(endpoint: Endpoint) -> list[str]:
+    """Lines about what a transform takes and makes."""
+    from dsync import wire
+
+    async with endpoint.create_transform() as transform:
+        info = await transform.GetTransformInfo(wire.GetTransformInfoRequest())
+    made = [f"  transform: {_types([each.request_type])} to {_types(each.response_types)}" for each in info.transforms]
+    return [f"{endpoint.shown} can be used", *made]
 
 
 def _types(types: Any) -> str:

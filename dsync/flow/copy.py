@@ -186,6 +186,8 @@ class Copy:
         for name in names:
             await self.targets.finish(name)
             self.tracker.finish(name)
+        if self.transforms:
+            await self.targets.retire()
 
 
 def refuse_deadly(planned: PlannedPartition, deaths: int) -> None:

@@ -19,6 +19,9 @@ from dsync.wire.gen.dsync.v1.flow_pb2 import PlannedPartition, Position
 
 logger = logging.getLogger(__name__)
 
+# In `flow.namespaces`: written by the last copy of the flow, and not by this one yet.
+EARLIER = "earlier"
+
 
 class Targets:
     """What a flow writes to, and what was there before, in `flow.namespaces`."""
@@ -70,10 +73,22 @@ class Targets:
         for warning in admit(self.flow, found, keyed=keyed, overwrite=overwrite):
             self.tracker.warn(warning)
 
+    def follow_on(self, earlier: Flow) -> None:
+        """Remembers what the last copy of this flow wrote, since a transform may make nothing for some of it any more."""
+        if not self.agreement.sink.keyed:
+            self.flow.namespaces = {name: {EARLIER: True} for name in earlier.namespaces}
+
+    async def retire(self) -> None:
+        """Publishes what the last copy wrote, and this one makes nothing for, as empty."""
+        for name in [name for name, known in self.flow.namespaces.items() if EARLIER in known]:
+            found = await describe(self.sink, [name])
+            if found and found[name].flow == self.flow.id:
+                await self._publish(name, [])
+
     @property
     def admitted(self) -> Sequence[str]:
         """The namespaces that may be written to."""
-        return list(self.flow.namespaces)
+        return [name for name, known in self.flow.namespaces.items() if EARLIER not in known]
 
     async def admit(self, names: Iterable[str]) -> None:
         """Looks at namespaces that come to be while a transform works, before anything is written to them.
@@ -81,13 +96,13 @@ class Targets:
         Raises what refuses a planned one: that it is somebody else's, or the source itself.
         """
         async with self._admitting:
-            if unknown := [name for name in names if name not in self.flow.namespaces]:
+            if unknown := [name for name in names if name not in self.admitted]:
                 await self.look(unknown)
                 await self.state.update(self.flow)
 
     async def look(self, names: Sequence[str]) -> None:
         """Admits without keeping it in the state, where the flow is not yet."""
-        refuse_several([*self.flow.namespaces, *names], self.agreement.sink)
+        refuse_several([*self.admitted, *names], self.agreement.sink)
         found = await describe(self.sink, names)
         await refuse_sources(self.source, self._origins, found)
         self._warn_of(found)
@@ -111,6 +126,10 @@ class Targets:
             if count:
                 partition = f"{progress.planned.number:05d}"
                 parts.append(wire.FinishNamespaceRequest.Part(partition=partition, count=count))
+        await self._publish(name, parts)
+        await self._refuse_duplicates(name)
+
+    async def _publish(self, name: str, parts: Sequence[wire.FinishNamespaceRequest.Part]) -> None:
         request = wire.FinishNamespaceRequest(namespace=name, flow=self.flow.id, parts=parts)
         try:
             for warning in (await self.sink.FinishNamespace(request)).warnings:
@@ -122,7 +141,6 @@ class Targets:
                 f"what was written to {name!r} is no longer there: {error.message}",
                 remedy="copy everything again with --restart",
             ) from error
-        await self._refuse_duplicates(name)
 
     async def _refuse_duplicates(self, name: str) -> None:
         """Fewer documents than were written to an empty namespace means that some had the same id."""

@@ -162,6 +162,13 @@ def served(work: Dsync) -> Iterator[Served]:
     process.stop(served.process)
 
 
+def test_check_says_what_a_transform_takes_and_makes(served: Served) -> None:
+    for words in (["python:shop:parts"], served.words):
+        result = served.work("check", *words)
+        assert "can be used" in result.out
+        assert "transform: MONGO_BSON to MONGO_BSON" in result.out
+
+
 def orders(count: int) -> list[dict[str, Any]]:
     chance = random.Random(count)
     return [{"_id": n, "lines": chance.randrange(5), "amount": chance.randrange(-20, 100)} for n in range(count)]

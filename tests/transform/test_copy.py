@@ -170,3 +170,66 @@ def test_worker_processes_get_the_transform() -> None:
     steps = StepSettings(flow="f", type=wire.BSON, batch_bytes=1, batch_documents=1)
     assignment = Assignment(Endpoint("/dev/fakesource"), Endpoint("/dev/null"), wrapping, steps, 1)
     assert Assignment.from_json(assignment.to_json()) == assignment
+
+
+async def test_a_copy_made_anew_leaves_nothing_of_what_the_last_one_made(tmp_path: Path) -> None:
+    source, target = store_with(a=numbered(range(10))), MemoryStore("target")
+    target.load("other", numbered([1]))
+    asked = settings(tmp_path / "state.db", transform=function("by_parity"))
+    await migrate(connector(source), connector(target, keyed=False), asked)
+    for number in range(1, 10, 2):
+        source.delete("a", bson.encode({"_id": number}))
+    await migrate(connector(source), connector(target, keyed=False), asked)
+    assert found(target) == {"a_even": [0, 2, 4, 6, 8], "other": [1]}
+    assert "a_odd" in target.namespaces
+
+
+async def test_what_the_last_copy_made_and_somebody_replaced_since_is_left_alone(tmp_path: Path) -> None:
+    source, target = store_with(a=numbered(range(10))), MemoryStore("target")
+    asked = settings(tmp_path / "state.db", transform=function("by_parity"))
+    await migrate(connector(source), connector(target, keyed=False), asked)
+    del target.namespaces["a_odd"]
+    target.load("a_odd", numbered([77]))
+    with pytest.raises(UsageError, match="already has 'a_odd'"):
+        await migrate(connector(source), connector(target, keyed=False), asked)
+    for number in range(1, 10, 2):
+        source.delete("a", bson.encode({"_id": number}))
+    await migrate(
+        connector(source),
+        connector(target, keyed=False),
+        settings(tmp_path / "state.db", transform=function("by_parity"), restart=True),
+    )
+    assert found(target)["a_odd"] == [77]
+
+
+async def test_a_worker_process_finds_the_function_in_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dsync import wire
+    from dsync.endpoint import Endpoint
+    from dsync.flow.ends import Assignment, Wrapping
+    from dsync.flow.step import StepSettings
+    from dsync.flow.transform import Transforming
+    from dsync.wire.gen.dsync.v1.flow_pb2 import Checkpoint, PlannedPartition, Step
+    from dsync.workers.process import Process
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "beside.py").write_text("def f(namespace, document, id):\n    yield 'here', {'_id': id}\n")
+    (tmp_path / "a.jsonl").write_text('{"_id":1}\n{"_id":2}\n')
+    how = Transforming(Endpoint("python:beside:f"), wire.EXTENDED_JSON, wire.EXTENDED_JSON, wire.EXTENDED_JSON, True)
+    wrapping = Wrapping(native=wire.EXTENDED_JSON, type=wire.EXTENDED_JSON, retry_for=0, transforming=how)
+    steps = StepSettings(flow="f", type=wire.EXTENDED_JSON, batch_bytes=1 << 20, batch_documents=100)
+    source = Endpoint(str(tmp_path / "a.jsonl"))
+    async with source.create() as reader:
+        plan = await reader.GeneratePlan(wire.GeneratePlanRequest(initial_sync=True))
+    planned = PlannedPartition(number=0, partition=plan.partitions[0], destination="a")
+    worker = Process(Assignment(source, Endpoint("/dev/null"), wrapping, steps, 64 << 20))
+    await worker.start()
+    try:
+        asked = await worker.step(Step(planned=planned, checkpoint=Checkpoint()), lambda at: None)
+        assert (list(asked.unadmitted), asked.checkpoint.read) == (["here"], 0)
+        done = await worker.step(Step(planned=planned, checkpoint=Checkpoint(), admitted=["here"]), lambda at: None)
+    finally:
+        await worker.close()
+    assert done.checkpoint.done
+    assert [(each.namespace, each.documents) for each in done.checkpoint.written] == [("here", 2)]
