@@ -80,11 +80,12 @@ class Definitions:
                 await self.complete(later=True)
 
     async def settle(self, *, stopped: bool) -> None:
-        """At the end of the changes: what had to wait is made now. Raises ConflictError where it cannot be.
+        """At the end of the changes: what had to wait, or has come to be meanwhile, is made now. Raises ConflictError where it
+        cannot be.
 
         A run that was stopped on its way only says what is still to be made.
         """
-        if self._waiting and not stopped:
+        if not stopped:
             await self.complete(later=False)
         for text in self.tracker.unsettled:
             self.tracker.warn(f"not made yet: {text}")

@@ -165,6 +165,27 @@ async def test_a_unique_index_that_the_destination_cannot_have_is_an_error_after
         assert {each["name"] for each in indexes(mongo, target, "a")} == {"_id_", "v_1", "w_1"}
 
 
+async def test_indexes_that_are_made_while_changes_are_followed_come_over_at_their_end(
+    pair: Pair, mongo: Mongo, database: str, target: str
+) -> None:
+    mongo[database].a.insert_one({"_id": 1})
+
+    class Late(MongoConnector):
+        async def GeneratePlan(self, request: wire.GeneratePlanRequest) -> wire.GeneratePlanResponse:
+            plan = await super().GeneratePlan(request)
+            mongo[database].b.create_index("x")
+            mongo[database].b.insert_one({"_id": 1})
+            return plan
+
+    late = Late(pair.uri, {"stream_wait": 0.05})
+    selection = parse([f"{database}:{target}"])
+    settings = Settings(metadata="memory:", mode="Full", until_caught_up=True, indexes=True, selection=selection)
+    async with asyncio.timeout(60):
+        await migrate(late, MongoConnector(pair.uri, {}), settings)
+    assert indexes(mongo, target, "b") == indexes(mongo, database, "b")
+    assert mongo[target].b.count_documents({}) == 1
+
+
 async def test_while_a_unique_index_is_not_there_nothing_is_safe_to_cut_over(
     pair: Pair, mongo: Mongo, database: str, target: str
 ) -> None:
