@@ -19,8 +19,8 @@ from dsync.wire.gen.dsync.v1.flow_pb2 import Position
 
 logger = logging.getLogger(__name__)
 
-# Seconds between two looks at the source's clock.
-TICK_SECONDS = 1.0
+# Seconds between two looks at the source's clock; when a run waits to end.
+TICK_SECONDS, HASTY_SECONDS = 1.0, 0.1
 # A stream this far behind has its changes counted by the source; of one that is closer, what was read ahead tells.
 COUNT_FROM_SECONDS = 2.0
 
@@ -53,7 +53,7 @@ class Lag:
         self.counts = counts
         self._counting: dict[int, asyncio.Task[None]] = {}
 
-    async def watch(self) -> None:
+    async def watch(self, *, hasty: bool = False) -> None:
         """Looks again and again, for ever; a source that does not answer is asked again."""
         try:
             while True:
@@ -63,7 +63,7 @@ class Lag:
                     logger.debug("the source's clock cannot be read: %s", error.message)
                 for number, each in enumerate(self.followed):
                     self._count_if_behind(number, each)
-                await asyncio.sleep(TICK_SECONDS)
+                await asyncio.sleep(HASTY_SECONDS if hasty else TICK_SECONDS)
         finally:
             await cancel(list(self._counting.values()))
             await asyncio.gather(*self._counting.values(), return_exceptions=True)

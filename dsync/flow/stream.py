@@ -33,6 +33,8 @@ logger = logging.getLogger(__name__)
 AHEAD_UPDATES, AHEAD_BYTES = 10_000, 16 << 20
 # What may wait for a later change that sets a unique value free, before it is taken for a conflict that stays.
 CONFLICT_UPDATES, CONFLICT_BYTES = 100_000, 32 << 20
+# A run that has caught up takes this long for what came meanwhile; a source that is written to all the time always has more.
+MOMENT_SECONDS = 2.5
 # Seconds to wait before a stream that ended or failed is opened again: random up to a bound that doubles.
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 16.0
 
@@ -294,6 +296,7 @@ class Stream:
         self.tracker = tracker
         self._source = source
         self._deleted = 0
+        self._reached_at = 0.0
         self._expiry = Expiry(source, self._places, tracker)
         tracker.follow(len(positions))
         self.followers = [
@@ -325,10 +328,13 @@ class Stream:
         target = await source_time(self._source) if until_caught_up else None
         tasks = [asyncio.create_task(follower.run()) for follower in self.followers]
         more = [beside] if beside else []
-        watches = [asyncio.create_task(watch) for watch in (self._lag.watch(), self._expiry.watch(), *more)]
+        watches = [
+            asyncio.create_task(watch)
+            for watch in (self._lag.watch(hasty=until_caught_up), self._expiry.watch(), *more)
+        ]
         stopped = asyncio.create_task(stop.wait())
         try:
-            while not stop.is_set() and not (target is not None and self._reached(target)):
+            while not stop.is_set() and not (target is not None and self._caught_up(target)):
                 pause = min(self.settings.save_every, 0.05) if target is not None else self.settings.save_every
                 # a watch ends by itself where there is nothing to watch
                 failed = [watch for watch in watches if watch.done() and watch.exception()]
@@ -343,8 +349,13 @@ class Stream:
             await self._save()
         raise_first([r for r in results if isinstance(r, Exception)])
 
-    def _reached(self, target: float) -> bool:
-        return all(progress.reached(target) for progress in self.tracker.streams)
+    def _caught_up(self, target: float) -> bool:
+        """Whether the target is reached; with what came meanwhile, where that takes a moment, so that one may cut over."""
+        if not all(progress.reached(target) for progress in self.tracker.streams):
+            return False
+        self._reached_at = self._reached_at or time.monotonic()
+        known = self.tracker.lag_seconds is not None
+        return not known or self.tracker.safe_to_cut_over or time.monotonic() - self._reached_at > MOMENT_SECONDS
 
     def _places(self) -> list[float]:
         return [seconds(follower.position.time) for follower in self.followers]

@@ -111,6 +111,8 @@ class Tracker:
     # The source's clock as it was read last, in seconds since the epoch, and when; 0 where it was not read yet.
     source_time: float = 0.0
     source_time_read: float = 0.0
+    # Changes that were known of then.
+    _seen_then: int = 0
     # For how long the source keeps changes, as it was when the run began; 0 where that is not known.
     kept_seconds: float = 0.0
     # What the streams have not caught up with besides changes, a sentence each; nothing can be cut over before.
@@ -242,6 +244,7 @@ class Tracker:
     def read_source_time(self, moment: float) -> None:
         """Takes over the source's clock, just read."""
         self.source_time, self.source_time_read = moment, time.monotonic()
+        self._seen_then = self._seen
 
     @property
     def lag_seconds(self) -> float | None:
@@ -262,11 +265,16 @@ class Tracker:
 
     @property
     def safe_to_cut_over(self) -> bool:
-        """Whether everything that the source held when its clock was read last is durable at the destination.
+        """Whether everything that the source held when its clock was read last is durable, and nothing has come since.
 
         With writes to the source stopped before, the destination can take its place. False where it is not known.
         """
-        return self.stage in ("following", "done") and self.lag_seconds == 0 and not self.unsettled
+        level = self.lag_seconds == 0 and not self.lag_events and self._seen == self._seen_then
+        return level and self.stage in ("following", "done") and not self.unsettled
+
+    @property
+    def _seen(self) -> int:
+        return sum(stream.seen for stream in self.streams)
 
     @property
     def partitions(self) -> tuple[int, int]:

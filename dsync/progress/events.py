@@ -47,7 +47,7 @@ class Applied:
     lag_seconds: float | None
     # Changes that are known to be at the source and are not durable yet.
     lag_events: int = 0
-    # Everything that the source held when its clock was read last is durable.
+    # Everything that the source held when its clock was read last is durable, and nothing has come since.
     safe_to_cut_over: bool = False
 
 

@@ -111,6 +111,25 @@ async def test_a_source_that_cannot_count_its_changes_or_tell_the_time_is_follow
     await run
 
 
+def test_what_came_since_the_last_look_at_the_clock_may_not_be_all() -> None:
+    """A source that is written to all the time is never safe to cut over, however close the stream follows."""
+    tracker = Tracker(stage="following")
+    tracker.follow(1)
+    (progress,) = tracker.streams
+    tracker.read_source_time(10)
+    progress.came_to(10, idle=True, timed=True)
+    assert tracker.safe_to_cut_over
+    progress.know_of(1)
+    assert not tracker.safe_to_cut_over
+    progress.applied(1, 0, 1)
+    progress.came_to(11, idle=False, timed=False)
+    assert (tracker.lag_seconds, tracker.lag_events, tracker.safe_to_cut_over) == (0, 0, False)
+    tracker.read_source_time(11)
+    assert tracker.safe_to_cut_over
+    tracker.unsettled = ["an index"]
+    assert not tracker.safe_to_cut_over
+
+
 def test_a_source_that_was_not_asked_for_long_is_not_known_to_be_safe() -> None:
     tracker = Tracker(stage="following")
     assert tracker.lag_seconds is None and not tracker.safe_to_cut_over
