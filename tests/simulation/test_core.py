@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import os
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -31,9 +31,9 @@ MOST_KILLS = 3
 CAUGHT_WITHIN = 200
 
 
-async def history(seed: int) -> list[str]:
+async def history(seed: int, make: Callable[[int], World] = World) -> list[str]:
     """Lives and deaths of one command; answers what is wrong in the end."""
-    world = World(seed)
+    world = make(seed)
     writer = asyncio.create_task(write_on(world)) if world.keyed else None
     for _ in range(world.chance.randint(0, MOST_KILLS)):
         await one_life(world, kill_after=world.chance.choice((0.01, 0.05, 0.2, 1.0, 5.0)) * world.chance.random())
@@ -66,12 +66,12 @@ async def one_life(world: World, kill_after: float | None) -> None:
             await run
 
 
-def wrong(seeds: Sequence[int]) -> list[tuple[int, list[str]]]:
+def wrong(seeds: Sequence[int], make: Callable[[int], World] = World) -> list[tuple[int, list[str]]]:
     """Seeds whose histories end with differences."""
     found = []
     for seed in seeds:
         random.seed(seed)
-        differences = simulate(seed, history(seed))
+        differences = simulate(seed, history(seed, make))
         if differences:
             found.append((seed, differences))
     return found
