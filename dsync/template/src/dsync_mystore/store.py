@@ -7,6 +7,7 @@ import threading
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ CREATE TABLE IF NOT EXISTS documents (
 """
 # An answer means durable: after each commit the log of the file is synced.
 DURABLE = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
+PUT = "INSERT OR REPLACE INTO documents VALUES (?, ?, ?)"
+DELETE = "DELETE FROM documents WHERE namespace = ? AND id = ?"
 # A key and its document; without a document it is deleted.
 Change = tuple[bytes, bytes | None]
 
@@ -70,13 +73,11 @@ class Store:
             assert database is not None
             with database:
                 database.execute("INSERT OR IGNORE INTO namespaces VALUES (?, ?)", (namespace, uuid.uuid4().hex))
-                for key, document in changes:
-                    if document is None:
-                        database.execute("DELETE FROM documents WHERE namespace = ? AND id = ?", (namespace, key))
+                for gone, some in groupby(changes, lambda change: change[1] is None):
+                    if gone:
+                        database.executemany(DELETE, ((namespace, key) for key, _ in some))
                     else:
-                        database.execute(
-                            "INSERT OR REPLACE INTO documents VALUES (?, ?, ?)", (namespace, key, document)
-                        )
+                        database.executemany(PUT, ((namespace, key, document) for key, document in some))
 
     @contextmanager
     def _used(self, *, write: bool = False) -> Iterator[sqlite3.Connection | None]:
