@@ -121,7 +121,7 @@ def test_what_came_since_the_last_look_at_the_clock_may_not_be_all() -> None:
     assert tracker.safe_to_cut_over
     progress.know_of(1)
     assert not tracker.safe_to_cut_over
-    progress.applied(1, 0, 1)
+    progress.applied(1, 0, 0, 1)
     progress.came_to(11, idle=False, timed=False)
     assert (tracker.lag_seconds, tracker.lag_events, tracker.safe_to_cut_over) == (0, 0, False)
     tracker.read_source_time(11)
