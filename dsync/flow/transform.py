@@ -9,7 +9,7 @@ from typing import TypeVar
 from dsync import codec, wire
 from dsync.codec import raw
 from dsync.endpoint import Endpoint
-from dsync.errors import DataError, UnimplementedError, UsageError
+from dsync.errors import DataError, EndpointError, UnimplementedError, UsageError
 from dsync.flow.made import Made
 from dsync.transform import Transform
 from dsync.wrap.setaside import DeadLetters, as_json, find_refused, id_text
@@ -20,6 +20,8 @@ Item = TypeVar("Item", bytes, wire.Update)
 SLICE_DOCUMENTS, SLICE_BYTES = 1000, 1 << 20
 # Of what is made of one page of the source, which is held in memory as a whole.
 MOST_MADE_BYTES = 256 << 20
+# What no document is to blame for is never set aside.
+MEND = "mend the program that serves it"
 
 # A namespace and an id, as stores tell documents apart.
 Key = tuple[str, Hashable]
@@ -127,7 +129,7 @@ class Stage:
         return await self._ask(namespace, data=data)
 
     async def _ask(self, namespace: str, *, data: Sequence[bytes] = (), updates: Sequence[wire.Update] = ()) -> Made:
-        """One call. Raises DataError for an answer that cannot be understood whole."""
+        """One call. Raises EndpointError for an answer that cannot be understood whole."""
         request = wire.GetTransformRequest(
             namespace=namespace,
             data=data,
@@ -145,8 +147,9 @@ class Stage:
         for part in self._parts(answer):
             name = part.namespace or namespace
             if (part.updates and not updates) or (part.data and not data):
-                raise DataError(
-                    f"the transform answered documents of {namespace!r} with updates, or updates with documents"
+                raise EndpointError(
+                    f"the transform answered documents of {namespace!r} with updates, or updates with documents",
+                    remedy=MEND,
                 )
             if self._is_closed(name):
                 raise UsageError(
@@ -169,7 +172,9 @@ class Stage:
         """The answer in the form that the transform announced; the other one would be lost without a word."""
         single = bool(answer.data or answer.updates)
         if single if self.how.multiple else bool(answer.responses):
-            raise DataError("the transform does not answer in the form that its GetTransformInfo announces")
+            raise EndpointError(
+                "the transform does not answer in the form that its GetTransformInfo announces", remedy=MEND
+            )
         return answer.responses if self.how.multiple else [answer]
 
     def _converted(self, updates: Sequence[wire.Update]) -> Iterator[wire.Update]:
@@ -177,7 +182,7 @@ class Stage:
         texts = iter(full)
         for update in updates:
             if not update.id:
-                raise DataError("the transform made an update without an id")
+                raise EndpointError("the transform made an update without an id", remedy=MEND)
             if update.data:
                 update.data = next(texts)
             yield update

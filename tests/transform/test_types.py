@@ -11,7 +11,7 @@ import bson
 import pytest
 
 from dsync import wire
-from dsync.errors import DataError, DsyncError, TransientError, UnimplementedError, UsageError
+from dsync.errors import DataError, DsyncError, EndpointError, TransientError, UnimplementedError, UsageError
 from dsync.flow.agree import TransformTypes, choose_transform
 from dsync.flow.transform import SLICE_BYTES, SLICE_DOCUMENTS, Stage, Transforming, slices
 from dsync.run import migrate
@@ -139,11 +139,24 @@ async def test_an_empty_answer_leaves_an_empty_namespace_under_the_name_chosen()
     [
         ({"responses": [wire.TransformResponse(data=[b"{}"])]}, "not answer in the form that its GetTransformInfo"),
         ({"updates": [wire.Update(type=wire.UPDATE)]}, "documents of 'a' with updates"),
-        ({"data": [b"not json"]}, "record 3 of the page"),
-        ({"data": [b"{}"]}, "no id"),
     ],
 )
-async def test_an_answer_that_would_lose_something_stops_the_run(answer: dict[str, Any], message: str) -> None:
+async def test_an_answer_that_would_lose_something_stops_the_run_and_no_document_is_blamed_for_it(
+    answer: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    target, letters = MemoryStore("target"), tmp_path / "letters"
+    with pytest.raises(EndpointError, match=message):
+        asked = settings(transform=Plain(**answer), dead_letters=str(letters))
+        await migrate(connector(store_with(a=numbered(range(3)))), connector(target), asked)
+    assert not found(target)
+    assert not letters.exists() or not letters.read_text()
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [({"data": [b"not json"]}, "record 3 of the page"), ({"data": [b"{}"]}, "no id")],
+)
+async def test_what_is_no_document_stops_the_run(answer: dict[str, Any], message: str) -> None:
     target = MemoryStore("target")
     with pytest.raises(DataError, match=message):
         asked = settings(transform=Plain(**answer))
