@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,8 @@ from dsync.wire.services import CONNECTOR_SERVICE
 from tests.wire.served import SERVICE
 from tests.wire.stores import STORES
 
-EXAMPLES = 150
+# For each store; a release wants more.
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "150"))
 SECONDS = 10.0
 STREAM_SECONDS = 0.05
 TYPED = {
