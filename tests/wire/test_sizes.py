@@ -43,10 +43,21 @@ async def test_a_batch_over_the_limit_is_refused_before_it_is_sent() -> None:
     assert not store.documents("a.docs")
 
 
+class Uncut(MemoryConnector):
+    """Pages of a number of documents, however large."""
+
+    async def ListData(self, request: wire.ListDataRequest) -> wire.ListDataResponse:
+        documents, size = self.store.documents(request.partition.namespace), self.shape.page_documents
+        at = int(request.cursor or b"0")
+        following = at + size
+        more = b"%d" % following if following < len(documents) else b""
+        return wire.ListDataResponse(data=documents[at:following], next_cursor=more)
+
+
 async def test_a_page_over_the_limit_is_an_error_that_is_not_tried_again() -> None:
     store = MemoryStore()
     store.load("a.docs", samples.documents(5, size=15 * MEGABYTE))
-    async with served(MemoryConnector(store, Shape(partitions=1))) as client:
+    async with served(Uncut(store, Shape(partitions=1))) as client:
         with pytest.raises(DataError, match=r"an answer of ListData takes .* smaller pages"):
             await every_page(client)
 
@@ -125,7 +136,7 @@ async def test_pages_that_do_not_fit_into_a_message_together_are_batches_of_thei
     source, target = MemoryStore("source"), MemoryStore("target")
     # pages of 30 and of 45 MiB: the first one alone is less than the sink wishes for, both are more than a message holds
     source.load("a.docs", [*samples.documents(3, size=10 * MEGABYTE), *samples.documents(3, 3, size=15 * MEGABYTE)])
-    reader = MemoryConnector(source, Shape(partitions=1, page_documents=3))
+    reader = Uncut(source, Shape(partitions=1, page_documents=3))
     async with (
         MemoryConnector(target, Shape(preferred_batch_bytes=1 << 30)) as sink,
         serving(sink, "127.0.0.1:0") as port,
