@@ -59,28 +59,29 @@ class FastTable:
             return None
         try:
             text = chunk.decode()
-            if outside is not chunk and outside.count(b"\n") != chunk.count(b"\n"):
-                rows, lines = self._spanning_rows(text, line)
-                return self._encoded(rows), lines
-            return self._encoded(self._rows(text)), None
+            lines = text.split("\n")
+            if outside is chunk or outside.count(b"\n") == len(lines) - 1:
+                rows = self._rows(lines, quoted=outside is not chunk, returns=b"\r" in outside)
+                return self._encoded(rows), None
+            spanning, starts = self._spanning_rows(text, line)
+            return self._encoded(spanning), starts
         # Not UTF-8; a structure that csv refuses; a row of another width, or a blank line; a cell of another type.
-        except (UnicodeDecodeError, csv.Error, TypeError, ValueError, CellError):
+        except (UnicodeDecodeError, csv.Error, StopIteration, TypeError, ValueError, CellError):
             return None
 
-    def _rows(self, text: str) -> Iterable[list[str]]:
+    def _rows(self, lines: list[str], *, quoted: bool, returns: bool) -> Iterable[list[str]]:
         """The cells of records that are one line each. Raises ValueError for blank lines."""
-        if "\r" in text:
-            text = text.replace("\r\n", "\n")
-        lines = text.split("\n")
+        if returns:
+            lines = [line.removesuffix("\r") for line in lines]
         if not lines[-1]:
             del lines[-1]
         if "" in lines:
             raise ValueError("a blank line")
-        if '"' not in text:
+        if not quoted:
             return map(self._split, lines)
-        quoted = self._reader(line for line in lines if '"' in line)
+        cells = self._reader(line for line in lines if '"' in line)
         delimiter = self._dialect.delimiter
-        return [next(quoted) if '"' in line else line.split(delimiter) for line in lines]
+        return [next(cells) if '"' in line else line.split(delimiter) for line in lines]
 
     def _spanning_rows(self, text: str, line: int) -> tuple[list[list[str]], list[int]]:
         """The cells of records some of which span lines, and the lines where they start."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -12,6 +13,10 @@ VERSION = 1
 LONGEST_CURSOR_BYTES = 64 << 10
 GREATEST = 1 << 62
 STATES = ("", "lines", "open", "first", "value", "end")
+# Partitions that are read side by side: their cursors come with every page.
+REMEMBERED_PARTS = 256
+
+_encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class Mark(NamedTuple):
@@ -64,6 +69,7 @@ def write_part(part: Part) -> bytes:
     return _write(["file", VERSION, part.namespace, part.path, part.kind, *content])
 
 
+@functools.lru_cache(REMEMBERED_PARTS)
 def read_part(cursor: bytes, namespace: str) -> Part:
     """The partition of a cursor, which has to be one of this namespace. Raises CursorError."""
     match _read(cursor):
@@ -103,7 +109,7 @@ def read_place(cursor: bytes, part: Part) -> Place:
 
 
 def _write(content: list[object]) -> bytes:
-    return json.dumps(content, separators=(",", ":")).encode()
+    return _encode(content).encode()
 
 
 def _read(cursor: bytes) -> object:

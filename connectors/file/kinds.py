@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 CSV, JSONL, JSON, BSON, PARQUET = "csv", "jsonl", "json", "bson", "parquet"
@@ -59,6 +60,7 @@ def to_text(kind: Kind) -> str:
     return f"{kind.format} {kind.compression} {ord(kind.delimiter)}"
 
 
+@functools.lru_cache
 def of_text(text: str) -> Kind | None:
     """The kind that a cursor names; None where it is none."""
     match text.split(" "):
