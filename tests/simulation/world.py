@@ -41,9 +41,15 @@ class World:
         self.state = MemoryState()
         self.keyed = self.chance.random() < 0.6
         self.fault_rate = self.chance.choice((0.0, 0.02, 0.1))
+        # one to seven documents
+        self.batch_bytes = self.chance.choice((30, 90, 200))
         self.life = 0
+        # The write to the target of this number from now on wakes whoever waits to kill the process; 0: none does.
+        self.ambush = 0
+        self.met = asyncio.Event()
+        most = self.chance.choice((16, 16, 80))
         for number in range(self.chance.randint(1, 2)):
-            self.source.load(f"n{number}", [self._document(i) for i in range(self.chance.randint(0, 16))])
+            self.source.load(f"n{number}", [self._document(i) for i in range(self.chance.randint(0, most))])
 
     def _document(self, number: int) -> bytes:
         return bson.encode({"_id": number, "version": self.chance.randrange(1000)})
@@ -55,6 +61,12 @@ class World:
             self.source.delete(namespace, bson.encode({"_id": number}))
         else:
             self.source.put(namespace, self._document(number))
+
+    def pass_by(self) -> None:
+        """A write to the target begins."""
+        self.ambush -= 1
+        if self.ambush == 0:
+            self.met.set()
 
     async def moment(self, life: int) -> None:
         """Time passes. Raises Killed in a process that is gone."""
@@ -73,9 +85,10 @@ class World:
     def ends(self, life: int) -> tuple[Connector, Connector]:
         """Source and sink of a process."""
         shape = Shape(
-            partitions=self.chance.randint(1, 3), page_documents=self.chance.randint(1, 9), preferred_batch_bytes=200
+            partitions=self.chance.randint(1, 3),
+            page_documents=self.chance.randint(1, 9),
         )
-        sink = Shape(keyed=self.keyed, preferred_batch_bytes=200)
+        sink = Shape(keyed=self.keyed, preferred_batch_bytes=self.batch_bytes)
         return Lossy(MemoryConnector(self.source, shape), self, life), Lossy(
             MemoryConnector(self.target, sink), self, life
         )
@@ -104,6 +117,8 @@ class Lossy(Delegate):
         self.life = life
 
     async def _call(self, method: Callable[[Request], Awaitable[Response]], request: Request) -> Response:
+        if isinstance(request, wire.WriteUpdatesRequest | wire.WriteDataRequest) and self.life == self.world.life:
+            self.world.pass_by()
         await self.world.disturb(self.life)
         answer = await method(request)
         await self.world.disturb(self.life)
