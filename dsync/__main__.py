@@ -1,5 +1,5 @@
 """`python -m dsync` is the `dsync` command."""
 
-from dsync.cli import main
+from dsync.cli import end_as_main
 
-main()
+end_as_main()

@@ -60,7 +60,7 @@ def test_the_kit_and_its_oracle_share_nothing_with_what_they_judge() -> None:
     "words", [["--help"], ["help", "s3"], ["help", "mongodb"], ["mongdb://x", "out/"]], ids=" ".join
 )
 def test_help_and_usage_errors_import_no_driver(words: list[str]) -> None:
-    code = "import runpy, sys\ntry:\n runpy.run_module('dsync', run_name='__main__', alter_sys=True)\n"
+    code = "import os, runpy, sys\nos._exit = sys.exit\ntry:\n runpy.run_module('dsync', run_name='__main__', alter_sys=True)\n"
     code += "finally:\n print('\\n##', *sorted({name.split('.')[0] for name in sys.modules}))"
     command = [sys.executable, "-c", code, *words]
     done = subprocess.run(command, cwd=TOP, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)

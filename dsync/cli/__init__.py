@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 
-# 128 and the number of the signal that ended the run.
-INTERRUPTED = {130, 143}
-
 
 def main() -> None:
-    """The `dsync` command; ends the process with its exit status."""
+    """Runs the command line of this process. Raises SystemExit with its exit status."""
     from dsync import garbage
 
     garbage.collect_seldom()
@@ -20,10 +18,20 @@ def main() -> None:
     from dsync.cli.program import program
 
     keep_speaking()
-    status = run_program(program)
-    if status in INTERRUPTED:
-        # while the interpreter tidies up, another signal would take the exit status away
-        sys.stdout.flush()
+    sys.exit(run_program(program))
+
+
+def end_as_main() -> None:
+    """The `dsync` command: ends the process at once with the exit status.
+
+    While the interpreter tidied up, which takes a while, a late signal would take the exit status away.
+    """
+    try:
+        main()
+    except KeyboardInterrupt:  # before anything was begun
+        os._exit(130)
+    except SystemExit as ended:
+        with contextlib.suppress(OSError):  # what could not be written has had its say in the status
+            sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(status)
-    sys.exit(status)
+        os._exit(ended.code if isinstance(ended.code, int) else 1)

@@ -53,7 +53,7 @@ async def run_copy(source: Endpoint, destination: Endpoint, values: Mapping[str,
         async with shown(tracker, values["progress"]):
             await migrate(source, destination, to_settings(values), tracker=tracker, stop=stop.event)
     except DsyncError as error:
-        raise _judged(error, tracker) from error
+        raise judged(error, tracker) from error
     finally:
         if tracker.namespaces:
             click.echo("\n".join(summary(tracker)), err=True)
@@ -62,9 +62,9 @@ async def run_copy(source: Endpoint, destination: Endpoint, values: Mapping[str,
     return 0
 
 
-def _judged(error: DsyncError, tracker: Any) -> DsyncError:
+def judged(error: DsyncError, tracker: Any) -> DsyncError:
     """An endpoint that fails after the first write is a temporary failure: the same command goes on."""
-    if tracker.documents and isinstance(error, EndpointError | TransientError):
+    if (tracker.documents or tracker.updates) and isinstance(error, EndpointError | TransientError):
         again = "run the same command again to go on"
         return TransientError(error.message, remedy=f"{error.remedy}; then {again}" if error.remedy else again)
     if isinstance(error, TransientError):

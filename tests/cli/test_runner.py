@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from dsync.cli.copy import judged
+from dsync.errors import DataError, DsyncError, EndpointError, TransientError
+from dsync.progress import NamespaceProgress, StreamProgress, Tracker
 from tests.kit.cli import Dsync
 
 LATE = """
@@ -64,3 +67,25 @@ def test_data_that_nobody_takes_is_a_failure(tmp_path: Path) -> None:
     process.stderr.close()
     assert process.wait(60) == 5
     assert "standard output cannot be written" in message
+
+
+@pytest.mark.parametrize("kind", [EndpointError, TransientError])
+def test_an_end_that_fails_is_to_be_mended_before_the_first_write_and_tried_again_after_it(
+    kind: type[DsyncError],
+) -> None:
+    tracker = Tracker()
+    before = judged(kind("it is gone"), tracker)
+    assert (before.exit_status, before.message) == (3, "it is gone")
+    copied, followed = Tracker(), Tracker()
+    copied.namespaces["a"] = NamespaceProgress("a", "a", documents=1)
+    followed.streams = [StreamProgress(updates=1)]
+    for written in (copied, followed):
+        after = judged(kind("it is gone"), written)
+        assert (after.exit_status, after.message) == (5, "it is gone")
+        assert "run the same command again to go on" in after.remedy
+
+
+def test_other_failures_are_what_they_are_whatever_was_written() -> None:
+    tracker = Tracker()
+    tracker.namespaces["a"] = NamespaceProgress("a", "a", documents=1)
+    assert judged(DataError("no"), tracker).exit_status == 1

@@ -9,6 +9,8 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
+# Of simulated time; a sound history takes seconds, with faults a few minutes.
+LONGEST_SECONDS = 3600.0
 
 
 class _Instant(selectors.SelectSelector):
@@ -20,6 +22,9 @@ class _Instant(selectors.SelectSelector):
         if timeout is None:
             raise AssertionError("the simulation waits for something that never comes")
         self.loop.now += timeout
+        if self.loop.now > self.loop.end:
+            self.loop.end = float("inf")  # what was begun may end now
+            raise AssertionError("the simulation does not come to an end")
         return []
 
 
@@ -28,6 +33,7 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
 
     def __init__(self, seed: int) -> None:
         self.now = 0.0
+        self.end = LONGEST_SECONDS
         self._chance = random.Random(seed)
         selector = _Instant()
         super().__init__(selector)

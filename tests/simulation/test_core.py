@@ -23,6 +23,8 @@ FIRST_SEED = int(os.environ.get("DSYNC_SIMULATION_SEED", "0"))
 # Tests that share the seeds, so that several processes can run them.
 SHARES = 8
 MOST_KILLS = 3
+# A build that is broken on purpose must be caught within as many seeds.
+CAUGHT_WITHIN = 200
 # Seconds of simulated time that a process gets at the most: a copy takes about one of them, then changes are followed.
 LIVES = (0.2, 0.6, 1.0, 1.5, 5.0)
 

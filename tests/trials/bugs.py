@@ -21,8 +21,8 @@ BUGS = (
     Bug(
         "a failed partition fails the run",
         "dsync/flow/copy.py",
-        "            raise decisive(self.errors)\n",
-        "            pass\n",
+        "        if self.errors:\n            raise decisive(self.errors)\n",
+        "",
         "tests/engine/test_copy.py",
     ),
     Bug(
@@ -30,18 +30,18 @@ BUGS = (
         "dsync/errors.py",
         "PRECEDENCE = (7, 1, 2, 8, 3, 5, 4, 6)",
         "PRECEDENCE = (5, 3, 1, 7, 2, 8, 4, 6)",
-        "tests/engine",
+        "tests/engine/test_errors.py",
     ),
     Bug(
         "an endpoint that fails after the first write is a temporary failure",
         "dsync/cli/copy.py",
-        "if tracker.documents and isinstance(error, EndpointError | TransientError):",
+        "if (tracker.documents or tracker.updates) and isinstance(error, EndpointError | TransientError):",
         "if False:",
-        "tests/e2e/test_endings.py",
+        "tests/cli/test_runner.py",
     ),
     Bug(
         "duplicate ids are noticed after a first copy",
-        "dsync/run.py",
+        "dsync/flow/targets.py",
         "        if metadata.count_unknown or metadata.count >= documents or",
         "        if True or metadata.count_unknown or metadata.count >= documents or",
         "tests/engine/test_copy.py",

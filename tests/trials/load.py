@@ -92,7 +92,8 @@ class Load:
             raise RuntimeError(f"the load failed: {self.failure or 'it did not end'}")
 
     def _write(self) -> None:
-        batch = max(1, self._per_second // 20)
+        # many small batches, or as many as there is time to acknowledge
+        batch = max(1, self._per_second // (20 if self._per_second < 1000 else 5))
         due = time.monotonic()
         while not self._stopping.is_set():
             name = self._chance.choice(COLLECTIONS)

@@ -72,9 +72,14 @@ def run_ended(dsync: Dsync, command: list[str], chance: random.Random, outcome: 
         outcome.counts["of them in the stream"] += peek.status(dsync) == "following"
         if ended is not None:
             outcome.wrong.append(f"a run ended by itself with {ended}: {tail(errors.decode())}")
-        elif asked and status != 128 + asked and status != -asked:
+        elif asked and status != 128 + asked and status != -asked and not interpreter_ended(errors):
             # a signal before dsync listens to it ends the process as it ends any
             outcome.wrong.append(f"exit status {status} after signal {asked}: {tail(errors.decode())}")
+
+
+def interpreter_ended(errors: bytes) -> bool:
+    """Whether the signal met the interpreter while it was still reading its own modules."""
+    return errors.rstrip().endswith(b"KeyboardInterrupt") and b"in main" not in errors
 
 
 def catch_up(dsync: Dsync, command: list[str], outcome: Outcome) -> None:
