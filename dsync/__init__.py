@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from dsync.settings import Settings
     from dsync.state import open_state
     from dsync.transform import Transform
-    from dsync.wire.server import serving
+    from dsync.wire.guard import Guard
+    from dsync.wire.server import ServerSettings, serving
 
 _HOMES = {
     "Applied": "dsync.progress.events",
@@ -36,6 +37,7 @@ _HOMES = {
     "Endpoint": "dsync.endpoint",
     "Event": "dsync.progress.events",
     "Finished": "dsync.progress.events",
+    "Guard": "dsync.wire.guard",
     "NamespaceResult": "dsync.progress.events",
     "Outcome": "dsync.flow.verify_outcome",
     "PlannedNamespace": "dsync.preview",
@@ -44,6 +46,7 @@ _HOMES = {
     "Repaired": "dsync.flow.repair",
     "Result": "dsync.progress.events",
     "Selection": "dsync.namespaces",
+    "ServerSettings": "dsync.wire.server",
     "Settings": "dsync.settings",
     "StageEntered": "dsync.progress.events",
     "Tracker": "dsync.progress",
@@ -69,6 +72,7 @@ __all__ = [
     "Endpoint",
     "Event",
     "Finished",
+    "Guard",
     "NamespaceResult",
     "Outcome",
     "PlannedNamespace",
@@ -77,6 +81,7 @@ __all__ = [
     "Repaired",
     "Result",
     "Selection",
+    "ServerSettings",
     "Settings",
     "StageEntered",
     "Tracker",
