@@ -126,7 +126,7 @@ def memory(place: Place, runs: int, quick: bool) -> Iterator[Fact]:
     large = _large_csv(place, GIGABYTE // 4 if quick else 2 * GIGABYTE)
     name = f"CSV of {large.stat().st_size / GIGABYTE:.2g} GB → JSON lines"
     yield from _held(place, name, [large, place.folder / "large-out.jsonl"], 400, quick)
-    count = 60 if quick else 3000
+    count = 60 if quick else 2000
     payload = ["--payload", "15000000", "--num-partitions-per-namespace", "8", "--num-docs-per-partition"]
     words = ["/dev/fakesource", *payload, str(count // 8), "/dev/null"]
     yield from _held(place, f"{count} documents of 15 MB, fakesource → null", words, 800, quick)
