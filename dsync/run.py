@@ -287,7 +287,7 @@ class Run:
         transforms = self.stage is not None
         job = Copy(self.flow.id, self.plan, self.state, self.tracker, self.stop, self.targets, transforms=transforms)
         engine = parse_engine(self.settings.engine)
-        copiers = self.settings.local_copiers if engine is None else self.settings.copiers or len(self.plan)
+        copiers = self.settings.local_copiers if engine is None else self.settings.copiers or crews.MOST_COPIERS
         expiry = asyncio.create_task(self._watch_expiry(job))
         try:
             async with self._crew(engine, job) as crew:

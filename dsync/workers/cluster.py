@@ -200,7 +200,7 @@ class Cluster:
                 member = min(free, key=lambda member: member.load)
                 member.load += 1
                 return member
-            await self._change()
+            await self._changed.wait()
 
     def leave(self, worker: Worker) -> None:
         """See Crew."""

@@ -27,6 +27,9 @@ from dsync.workers.team import Team
 
 logger = logging.getLogger(__name__)
 
+# Copiers on a cluster where nothing is said; those for whom there is no thread wait for one.
+MOST_COPIERS = 1024
+
 
 @asynccontextmanager
 async def at_hand(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -26,7 +27,7 @@ from dsync.flow import budget
 FILES = ("file:", "testconn:")
 # Hosts that mean each machine to itself; a path that is escaped in a host's place is a socket of the machine.
 LOOPBACK = re.compile(r"(localhost|127(?:\.\d+){3}|0\.0\.0\.0|\[::1?\]|.*%2F.*?)(?::\d+)?", re.IGNORECASE)
-# Entries of a folder that are looked at.
+# Files of a folder that are looked at.
 MOST_ENTRIES = 1000
 # Seconds that a file made elsewhere may take to be seen on a network file system.
 SEEN_SECONDS = 5.0
@@ -87,15 +88,22 @@ def _network() -> str:
 
 
 def _contents(path: Path) -> str:
-    """What a file or folder looks like, the same on every machine that sees the same one; empty where there is none."""
+    """What a file or the files of a folder look like, the same on every machine that sees the same; empty where there is none."""
     try:
         if not path.is_dir():
             return _look_of(path.stat())
-        found = sorted(path.iterdir())[:MOST_ENTRIES]
-        text = "\n".join(f"{each.name} {'' if each.is_dir() else _look_of(each.stat())}" for each in found)
+        found = list(itertools.islice(_files(path), MOST_ENTRIES))
+        text = "\n".join(f"{each.relative_to(path)} {_look_of(each.stat())}" for each in found)
     except OSError:
         return ""
     return "folder " + hashlib.blake2b(os.fsencode(text), digest_size=16).hexdigest()
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """All below a folder, in an order that every machine has; hidden ones come and go while others look too."""
+    for at, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (Path(at, name) for name in sorted(files) if not name.startswith("."))
 
 
 def _look_of(found: os.stat_result) -> str:

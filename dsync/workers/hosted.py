@@ -28,7 +28,8 @@ HALF_SECONDS = 120.0
 class Hosted:
     """A process of one run. It ends itself when its grant does; this ends it too, should it not have heard of a grant yet."""
 
-    def __init__(self, assignment: Assignment, folder: str, grant: Grant, cipher: Cipher) -> None:
+    def __init__(self, name: str, assignment: Assignment, folder: str, grant: Grant, cipher: Cipher) -> None:
+        self.name = name
         self.cipher = cipher
         self.process = Process(assignment, folder=folder if Path(folder).is_dir() else None, silent=True)
         self.failure: Failure | None = None
@@ -74,6 +75,7 @@ class Hosted:
         self._starting.cancel()
         await asyncio.gather(self._starting, return_exceptions=True)
         await self.process.close()
+        _HOSTED.pop(self.name, None)
 
 
 # Processes by the names that their coordinators gave them, which never come twice.
@@ -99,7 +101,7 @@ async def begin(request: Sealed) -> Sealed:
     cipher = half.agree(request.body[:PUBLIC_BYTES])
     fields = json.loads(cipher.open(request.body[PUBLIC_BYTES:]))
     assignment = Assignment.from_json(json.dumps(fields["assignment"]).encode())
-    _HOSTED[request.name] = Hosted(assignment, fields["folder"], Grant(**fields["grant"]), cipher)
+    _HOSTED[request.name] = Hosted(request.name, assignment, fields["folder"], Grant(**fields["grant"]), cipher)
     return Sealed(request.name)
 
 
@@ -143,5 +145,4 @@ async def end(request: Sealed) -> Sealed:
     if hosted is None:
         return Sealed(request.name, b"unknown")
     await hosted.end()
-    _HOSTED.pop(request.name, None)
     return Sealed(request.name, b"ended")

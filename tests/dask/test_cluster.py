@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import os
 import signal
+import sqlite3
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -113,6 +115,15 @@ def count_of(mongo: Database, database: str) -> int:
     return sum(mongo[database][name].estimated_document_count() for name in mongo[database].list_collection_names())
 
 
+def saved(path: Path) -> bool:
+    """Whether a checkpoint is in the state."""
+    try:
+        with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+            return bool(database.execute("select count(*) from partitions where length(checkpoint) > 0").fetchone()[0])
+    except sqlite3.OperationalError:
+        return False
+
+
 def test_files_reach_mongodb_whole_though_a_worker_is_killed_and_another_one_joins(
     cluster: DaskCluster, dsync: Dsync, rows: Path, mongo_uri: str, mongo: Database, database: str
 ) -> None:
@@ -159,9 +170,9 @@ def test_after_the_coordinator_is_killed_its_workers_end_and_the_same_command_go
     cluster: DaskCluster, dsync: Dsync, rows: Path, mongo_uri: str, mongo: Database, database: str
 ) -> None:
     workers = cluster.add_worker(), cluster.add_worker()
-    words = (*engine(cluster), *SLOW, str(rows), at(mongo_uri, database))
+    words = (*engine(cluster), *SLOW, "--metadata", "state.db", str(rows), at(mongo_uri, database))
     run = dsync.start(*words)
-    until(lambda: count_of(mongo, database) > 15_000, run)
+    until(lambda: saved(dsync.folder / "state.db"), run)
     orphans = [child for worker in workers for child in children(worker.pid)]
     run.kill()
     run.communicate()

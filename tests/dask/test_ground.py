@@ -61,7 +61,10 @@ async def test_a_folder_is_the_same_where_its_entries_are(tmp_path: Path) -> Non
     request: dict[str, Any] = {"files": [str(tmp_path)], "marks": []}
     before = await look(request)
     assert (await look(request)).files == before.files
-    (tmp_path / "b.csv").write_text("1\n")
+    (tmp_path / ".dsync-seen-by-another").touch()
+    assert (await look(request)).files == before.files
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "b.csv").write_text("1\n")
     with pytest.raises(EndpointError, match="has something else"):
         await judged(over, files=before.files)
 

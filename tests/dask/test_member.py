@@ -139,7 +139,7 @@ async def test_a_grant_never_outlives_the_hold_on_the_flow() -> None:
 
 
 async def test_a_process_that_hears_nothing_after_its_beginning_is_ended_by_its_host() -> None:
-    one = hosted.Hosted(assignment(), "/nowhere", Grant(time.monotonic() + 0.3, 1 << 20), Cipher(bytes(32)))
+    one = hosted.Hosted("x", assignment(), "/nowhere", Grant(time.monotonic() + 0.3, 1 << 20), Cipher(bytes(32)))
     hosted._HOSTED["x"] = one
     while one._ending is None:
         await asyncio.sleep(0.02)
