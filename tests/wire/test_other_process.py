@@ -98,12 +98,13 @@ def test_file_to_mongo_behind_a_server_that_is_killed(
     (tmp_path / "from" / "docs.bson").write_bytes(b"".join(map(bson.encode, many())))
     server = serve(at(mongo_uri, database))
     copied = mongo[database].docs
-    run = dsync.start("--write-rate-limit", str(COUNT / 3), tmp_path / "from", server.uri, "--insecure")
+    words = ["--write-rate-limit", str(COUNT / 3), "--logfile", "log"]
+    run = dsync.start(*words, tmp_path / "from", server.uri, "--insecure")
     until(lambda: copied.estimated_document_count() > 100, run)
     server.kill()
-    assert run.poll() is None
+    until(lambda: "trying again" in (tmp_path / "log").read_text(), run)
     server.start()
-    assert "trying again" in assert_done(run)
+    assert_done(run)
     report = oracle.compare(oracle.bson_side(tmp_path / "from"), oracle.mongo_side(mongo_uri, database))
     assert report.equal, report
 
@@ -112,14 +113,15 @@ def test_mongo_behind_a_server_that_is_killed_to_file(
     serve: Callable[..., Server], dsync: Dsync, mongo: Client, mongo_uri: str, database: str, tmp_path: Path
 ) -> None:
     mongo[database].docs.insert_many(many())
-    server = serve("--page-size", "1", at(mongo_uri, database), "--max-page-size", "100", "--doc-partition", "1500")
+    server = serve("--page-size", "1", at(mongo_uri, database), "--max-page-size", "100", "--doc-partition", "200")
     words = ["--mode", "InitialSync", "--ns", f"{database}.docs:docs", "--write-rate-limit", str(COUNT / 3)]
+    words += ["--logfile", "log"]
     run = dsync.start(*words, server.uri, "--insecure", tmp_path / "to/", "--format", "bson")
     until(lambda: any(path.stat().st_size for path in (tmp_path / "to").rglob("*") if path.is_file()), run)
     server.kill()
-    assert run.poll() is None
+    until(lambda: "trying again" in (tmp_path / "log").read_text(), run)
     server.start()
-    assert "trying again" in assert_done(run)
+    assert_done(run)
     report = oracle.compare(oracle.mongo_side(mongo_uri, database), oracle.bson_side(tmp_path / "to"))
     assert report.equal, report
 
