@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from connectors.file.connector import FileConnector
+from connectors.file.tree import opened
 from dsync import wire
 from dsync.errors import CursorError, EndpointError, NotFoundError, UsageError
 from tests.file.reading import pages, plan, read
@@ -238,3 +239,14 @@ async def test_the_identity_is_the_real_path(tmp_path: Path) -> None:
     (tmp_path / "linked").symlink_to("data")
     async with FileConnector(f"{tmp_path}/linked/../linked/", {}) as connector:
         assert (await connector.GetInfo(wire.GetInfoRequest())).id == f"file:{tmp_path / 'data'}"
+
+
+@pytest.mark.parametrize(
+    "relative", ["../secret.jsonl", "a/../../secret.jsonl", "./a.jsonl", "a//b.jsonl", "a\0b", ".."]
+)
+def test_a_path_of_a_cursor_stays_under_the_root(tmp_path: Path, relative: str) -> None:
+    (tmp_path / "root" / "a").mkdir(parents=True)
+    for name in ("secret.jsonl", "root/a.jsonl", "root/a/b.jsonl"):
+        (tmp_path / name).write_text("{}\n")
+    with pytest.raises(CursorError, match="leads out of the root"), opened(str(tmp_path / "root"), relative):
+        pass
