@@ -16,6 +16,7 @@ from connectors.mongo import errors, namespaces
 from connectors.mongo.deployment import LENIENT, RAW, Deployment
 from connectors.mongo.namespaces import Collection, Selection
 from dsync import wire
+from dsync.codec import raw
 from dsync.errors import ConflictError, CursorError, DataError, NotFoundError
 
 LOG = logging.getLogger(__name__)
@@ -103,7 +104,7 @@ class Definer:
 
     async def write(self, database: str, name: str, request: wire.WriteDefinitionRequest) -> list[str]:
         """Answers what people should know. Raises DataError where something else is there already."""
-        fields = _checked(request.definition.data)
+        fields = _checked(request.definition)
         options = fields["options"]
         before = request.stage == wire.WriteDefinitionRequest.Stage.STAGE_BEFORE_DOCUMENTS
         if fields["view"]:
@@ -185,15 +186,29 @@ class Definer:
         return await self._deployment.run(database, command, doing, seconds=INDEX_SECONDS, allow=allow)
 
 
-def _checked(data: bytes) -> Mapping[str, Any]:
+def _checked(definition: wire.Definition) -> Mapping[str, Any]:
     try:
-        fields = bson.decode(data, RAW)
-        known = fields.get("v") == VERSION
-    except bson.errors.BSONError:
+        raw.check(definition.data, strict=False)
+        fields = bson.decode(definition.data, RAW)
+        known = fields.get("v") == VERSION and _is_whole(fields, len(definition.refers_to))
+    except (bson.errors.BSONError, DataError, UnicodeDecodeError):
         known = False
     if not known:
         raise CursorError("a definition is not MongoDB's or of another version", remedy="use one version of dsync")
     return fields
+
+
+def _is_whole(fields: Mapping[str, Any], names: int) -> bool:
+    """Whether everything is there and of its type: a definition may come from anywhere."""
+    indexes, read = fields.get("indexes"), fields.get("names")
+    return (
+        isinstance(fields.get("options"), Mapping)
+        and isinstance(fields.get("view"), bool)
+        and isinstance(indexes, list)
+        and all(isinstance(index, Mapping) and isinstance(index.get("name"), str) for index in indexes)
+        and isinstance(read, list)
+        and (not fields["view"] or len(read) == names > 0)
+    )
 
 
 def _refuse_other(there: Collection, lasting: Mapping[str, Any]) -> None:
