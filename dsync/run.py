@@ -333,6 +333,7 @@ class Run:
             type=wire.Type(batch["type"]),
             batch_bytes=batch["bytes"],
             batch_documents=batch["documents"],
+            lines=self.agreement.lines and not self.settings.dead_letters,
         )
 
     async def _set_status(self, status: Status) -> None:

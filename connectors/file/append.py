@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,7 +29,7 @@ def existing_batches(settings: Settings, target: Target, layout: Layout, folder:
     return batches
 
 
-def _pages(settings: Settings, entry: tree.Entry) -> Iterator[list[bytes]]:
+def _pages(settings: Settings, entry: tree.Entry) -> Iterator[Sequence[bytes]]:
     for part, _ in opening.plan_file(settings, entry, settings.typed).parts:
         with opening.opened_reader(settings, entry.kind, part) as reader:
             at, ended = part.start, False

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from connectors.file import kinds
-from connectors.file.destination import is_single
+from connectors.file.destination import target_like
 from connectors.file.failures import os_errors_mapped
 from connectors.file.settings import Settings, parse
 from connectors.file.sink import FileSink
@@ -36,6 +36,7 @@ class FileConnector(Connector):
 
     async def GetInfo(self, request: wire.GetInfoRequest) -> wire.GetInfoResponse:
         """Both directions; which data type is best, the format decides."""
+        target = target_like(self._settings)
         in_bson = _data_format(self._settings) == kinds.BSON
         types = _BSON_FIRST if in_bson else _TEXT_FIRST
         # Text without an identity cannot become BSON here: the source has to make ids, as it knows the lines.
@@ -46,14 +47,15 @@ class FileConnector(Connector):
             version="1",
             capabilities=wire.Capabilities(
                 source=wire.Capabilities.Source(
-                    supported_data_types=types, multi_namespace_plan=True, default_plan=True, updates=False
+                    supported_data_types=types, multi_namespace_plan=True, default_plan=True, updates=False, lines=True
                 ),
                 sink=wire.Capabilities.Sink(
                     supported_data_types=sink_types,
                     preferred_batch_bytes=BATCH_BYTES,
                     updates=False,
                     keyed=False,
-                    single_namespace=is_single(self._settings),
+                    single_namespace=target is not None and target.single,
+                    lines=target is not None and target.kind.format in (kinds.JSONL, kinds.JSON),
                     notes=["a file needs its size twice while it is put together"],
                 ),
             ),

@@ -19,8 +19,9 @@ import orjson
 
 from connectors.file.csvcells import AS_TEXT, CellError, CellType
 from connectors.file.csvsyntax import Dialect
+from dsync.codec.lines import Lines
 
-_encode = msgspec.json.Encoder().encode
+_encode_lines = msgspec.json.Encoder().encode_lines
 
 
 class FastTable:
@@ -52,7 +53,7 @@ class FastTable:
             return None
         return cls(row, types, null, dialect)
 
-    def documents(self, chunk: bytes, line: int) -> tuple[list[bytes], list[int] | None] | None:
+    def documents(self, chunk: bytes, line: int) -> tuple[Lines, list[int] | None] | None:
         """Extended JSON of the whole records of a chunk, and their lines where they are not one line each from `line` on."""
         outside = self._dialect.outside_quotes(chunk)
         if b'"' in outside or (b"\r" in outside and outside.count(b"\r") != outside.count(b"\r\n")):
@@ -97,15 +98,17 @@ class FastTable:
     def _reader(self, lines: Iterable[str]) -> Any:
         return csv.reader(lines, delimiter=self._dialect.delimiter, strict=True)
 
-    def _encoded(self, rows: Iterable[list[str]]) -> list[bytes]:
+    def _encoded(self, rows: Iterable[list[str]]) -> Lines:
         if self._only_strings:
-            return list(map(_encode, itertools.starmap(self._make_row, rows)))
+            structs = list(itertools.starmap(self._make_row, rows))
+            return Lines(_encode_lines(structs), len(structs))
         columns: list[Sequence[Any]] = list(zip(*rows, strict=True))
         if len(columns) != len(self._types):
             raise ValueError("rows of another width")
         for place, kind in enumerate(self._types):
             columns[place] = self._values(columns[place], kind)
-        return list(map(_encode, map(self._make_row, *columns)))
+        structs = list(map(self._make_row, *columns))
+        return Lines(_encode_lines(structs), len(structs))
 
     def _values(self, cells: Sequence[str], kind: CellType | None) -> Sequence[Any]:
         """A column as msgspec writes it: strings, raw JSON, None for null, UNSET for what is missing."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from connectors.file import csvheader
 from connectors.file.csvcells import CellError
@@ -84,7 +84,7 @@ class CsvTable:
 
     def documents(
         self, chunk: bytes, final: bool, line: int, end_of_file: bool = True
-    ) -> tuple[list[bytes], int, int, list[int] | None]:
+    ) -> tuple[Sequence[bytes], int, int, list[int] | None]:
         """Documents of a chunk that starts with a record on `line`, the bytes they took, the next line, and their lines.
 
         Lines are None when record i starts on `line` + i. No bytes are taken when the chunk does not hold one whole record: come
@@ -109,7 +109,7 @@ class CsvTable:
             return documents, size, line + len(documents), None
         return documents, size, line + records.count(b"\n"), lines
 
-    def _converted(self, records: bytes, line: int) -> tuple[list[bytes], list[int] | None]:
+    def _converted(self, records: bytes, line: int) -> tuple[Sequence[bytes], list[int] | None]:
         if self._fast is not None and len(records) <= self._limit:
             fast = self._fast.documents(records, line)
             if fast is not None:

@@ -45,12 +45,12 @@ class Target:
             raise EndpointError(f"{str(self.file)!r} exists and is no regular file")
 
 
-def is_single(settings: Settings) -> bool:
-    """Whether the destination is one file; a path that tells neither is none until something is written there."""
+def target_like(settings: Settings) -> Target | None:
+    """What every target here has in common; None for a path of which nothing can be told until something is written there."""
     try:
-        return not _is_folder(settings, Path(settings.path), kinds.of_name(Path(settings.typed).name))
+        return target_of(settings, "any")
     except UsageError:
-        return False
+        return None
 
 
 def target_of(settings: Settings, namespace: str) -> Target:

@@ -45,7 +45,7 @@ class Rest(enum.Enum):
 class Chunk:
     """The documents of a piece, the line, element or document number where each one starts, and where the next piece begins."""
 
-    documents: list[bytes]
+    documents: Sequence[bytes]
     numbers: Sequence[int]
     next: Mark
 

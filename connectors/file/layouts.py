@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from connectors.file import durable, kinds
 from connectors.file.bsonformat import first_flaw
@@ -44,6 +44,14 @@ def layout_of(kind: kinds.Kind, settings: Settings) -> Layout:
     return BsonLayout(kind.compression) if kind.format == kinds.BSON else LinesLayout(kind.compression)
 
 
+@runtime_checkable
+class TakesLines(Protocol):
+    """A layout of text."""
+
+    def stage_lines(self, text: bytes) -> bytes:
+        """The same as `stage` of documents that are lines of sound JSON already."""
+
+
 class LinesLayout:
     """JSON lines: batches one after another, each compressed on its own."""
 
@@ -54,7 +62,11 @@ class LinesLayout:
 
     def stage(self, documents: Sequence[bytes], data_type: wire.Type) -> bytes:
         """The documents as lines."""
-        return compression.compress(self._packed, lines_of(documents, data_type))
+        return self.stage_lines(lines_of(documents, data_type))
+
+    def stage_lines(self, text: bytes) -> bytes:
+        """As they are."""
+        return compression.compress(self._packed, text)
 
     def assemble(self, parts: Sequence[Staged], out: int) -> list[str]:
         """The batches one after another."""
@@ -91,7 +103,11 @@ class ArrayLayout:
 
     def stage(self, documents: Sequence[bytes], data_type: wire.Type) -> bytes:
         """The elements, commas between them."""
-        return compression.compress(self._packed, lines_of(documents, data_type)[:-1].replace(b"\n", b",\n"))
+        return self.stage_lines(lines_of(documents, data_type))
+
+    def stage_lines(self, text: bytes) -> bytes:
+        """As elements."""
+        return compression.compress(self._packed, text[:-1].replace(b"\n", b",\n"))
 
     def assemble(self, parts: Sequence[Staged], out: int) -> list[str]:
         """The array."""

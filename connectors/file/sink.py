@@ -23,7 +23,7 @@ from pathlib import Path
 from connectors.file import durable, marker, staging, tree
 from connectors.file.append import existing_batches
 from connectors.file.destination import Target, target_of
-from connectors.file.layouts import Layout, layout_of
+from connectors.file.layouts import Layout, TakesLines, layout_of
 from connectors.file.marker import Marker, Published
 from connectors.file.settings import Settings
 from connectors.file.staging import Staged, WriteId
@@ -108,15 +108,15 @@ class FileSink:
         return replace(target, file=target.root / path) if path else target
 
     def _stage(self, target: Target, layout: Layout, write_id: WriteId, request: wire.WriteDataRequest) -> None:
-        payload = layout.stage(list(request.data), request.type)
+        payload, count = _payload(layout, request)
         path = target.staging(write_id.flow) / staging.part_name(write_id.partition, write_id.ordinal)
         if path.parent not in self._begun:
             self._begin(target, write_id.flow)
         try:
-            staging.write_part(path, payload, len(request.data))
+            staging.write_part(path, payload, count)
         except FileNotFoundError:  # finished since, by another process: this is the next generation's first batch here
             self._begin(target, write_id.flow)
-            staging.write_part(path, payload, len(request.data))
+            staging.write_part(path, payload, count)
 
     def _begin(self, target: Target, flow: str) -> None:
         """Makes the staging folder, and says in the marker that the flow has begun."""
@@ -179,7 +179,7 @@ class FileSink:
             else:
                 batches = existing_batches(self._settings, target, layout, folder)
             path = folder / staging.part_name("new", 0)
-            staging.write_part(path, layout.stage(list(request.data), request.type), len(request.data))
+            staging.write_part(path, *_payload(layout, request))
             batches.append(staging.staged(path))
             with durable.written_beside(folder / ASSEMBLED) as (descriptor, temporary):
                 published, notes = _assembled(layout, batches, descriptor, "", [])
@@ -220,6 +220,16 @@ def _is_done(target: Target, known: Marker | None, flow: str, parts: Sequence[tu
         flow,
         marker.digest(parts),
     )
+
+
+def _payload(layout: Layout, request: wire.WriteDataRequest) -> tuple[bytes, int]:
+    """A batch in the form in which it waits, and how many documents it has."""
+    if not request.lines_count:
+        data = list(request.data)  # once: each look at a message copies the documents
+        return layout.stage(data, request.type), len(data)
+    if not isinstance(layout, TakesLines):
+        raise UsageError("this destination takes no lines; it did not offer to")
+    return layout.stage_lines(request.lines), request.lines_count
 
 
 def _refuse_second(target: Target, known: Marker | None, flow: str) -> None:

@@ -14,6 +14,7 @@ from connectors.file.kept import Kept
 from connectors.file.reader import Reader, TextReader
 from connectors.file.settings import Settings
 from dsync import codec, wire
+from dsync.codec.lines import Lines
 from dsync.errors import CursorError, DataError, NotFoundError, UsageError
 
 # Caches; cursors do without: chunks that have further pages, headers, and streams with their decompressors.
@@ -66,6 +67,8 @@ class FileSource:
         if place.skip > len(chunk.documents):
             raise CursorError("the page's cursor belongs to another partition")
         until = min(place.skip + part.page_documents, len(chunk.documents))
+        if request.lines and isinstance(chunk.documents, Lines) and (place.skip, until) == (0, len(chunk.documents)):
+            return _as_lines(request, chunk.documents, b"" if ended else write_place(Place(chunk.next)))
         documents = self._converted(request, part, chunk, slice(place.skip, until))
         if until < len(chunk.documents):
             following = Place(place.mark, until)
@@ -135,6 +138,13 @@ class FileSource:
             unit = unit_of(part.kind.split(" ")[0], part.start)
             place = f"{self._settings.name_of(part.path)!r} {unit} {numbers[error.index]}"
             raise DataError(f"{place}: {error.reason}") from error
+
+
+def _as_lines(request: wire.ListDataRequest, documents: Lines, cursor: bytes) -> wire.ListDataResponse:
+    """A whole chunk at once, in the form that files of text are read in."""
+    if request.type != wire.EXTENDED_JSON:
+        raise UsageError(f"data type {request.type} does not stand in lines")
+    return wire.ListDataResponse(lines=documents.text, lines_count=len(documents), next_cursor=cursor)
 
 
 def _bytes(part: Part, kind: kinds.Kind) -> int:

@@ -32,7 +32,7 @@ class NullSink(Connector):
 
     async def GetInfo(self, request: wire.GetInfoRequest) -> wire.GetInfoResponse:
         """Keyed, since nothing is ever there twice."""
-        sink = wire.Capabilities.Sink(supported_data_types=TYPES, updates=True, keyed=True)
+        sink = wire.Capabilities.Sink(supported_data_types=TYPES, updates=True, keyed=True, lines=not self._log_json)
         return wire.GetInfoResponse(id=self._id, db_type="null", version="1", capabilities=wire.Capabilities(sink=sink))
 
     async def GetNamespaceMetadata(

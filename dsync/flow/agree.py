@@ -37,6 +37,12 @@ class Agreement:
     transform: TransformTypes | None = None
 
     @property
+    def lines(self) -> bool:
+        """Whether documents can go from one end to the other as lines of text."""
+        offered, taken = self.source.capabilities.source.lines, self.sink.lines
+        return offered and taken and self.transform is None and self.native == self.type == wire.EXTENDED_JSON
+
+    @property
     def sink(self) -> wire.Capabilities.Sink:
         """The destination's capabilities."""
         return self.destination.capabilities.sink

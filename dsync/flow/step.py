@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import builtins
 import contextlib
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from dsync import wire
 from dsync.cancel import cancel
+from dsync.codec.lines import Lines
 from dsync.connector import Connector
 from dsync.errors import DsyncError
 from dsync.flow.gauge import Gauge
@@ -25,6 +28,8 @@ class StepSettings:
     type: wire.Type
     batch_bytes: int
     batch_documents: int
+    # Pages and batches of text may be lines: both ends are in this process, and nobody between them looks at documents.
+    lines: bool = False
     # Batches of one partition that may be under way at once.
     in_flight: int = 2
     # A step ends at the first batch after this many bytes or seconds. Short enough to save often and to stop soon, long enough
@@ -140,33 +145,66 @@ async def read_batch(source: Connector, settings: StepSettings, step: Step, at: 
     A batch of more than one page fits into a message of gRPC.
     """
     planned = step.planned
-    documents: list[bytes] = []
-    cursor, size = at.cursor, 0
+    gathered = Gathered()
+    cursor = at.cursor
     while True:
         page = await source.ListData(
-            wire.ListDataRequest(partition=planned.partition, type=settings.type, cursor=cursor)
+            wire.ListDataRequest(partition=planned.partition, type=settings.type, cursor=cursor, lines=settings.lines)
         )
-        # each look into a message's list makes its documents anew
-        data = list(page.data)
-        page_bytes = sum(map(len, data))
-        if size and size + page_bytes > MOST_BATCH_BYTES:
+        if not gathered.take(page):
             break  # the page is read again for the next batch
-        documents += data
-        size += page_bytes
         cursor = page.next_cursor
         # a source and a sink that never suspend must not hold the loop
         await asyncio.sleep(0)
-        if not cursor or size >= settings.batch_bytes or len(documents) >= settings.batch_documents:
+        if not cursor or gathered.bytes >= settings.batch_bytes or gathered.count >= settings.batch_documents:
             break
     written = _written(at, planned.destination)
-    request = wire.WriteDataRequest(
+    request = gathered.request(
         namespace=planned.destination,
-        data=documents,
         type=settings.type,
         write_id=f"{settings.flow}/{planned.number:05d}/{written.batches}/{planned.destination}",
     )
-    after = _advanced(at, cursor, written, len(documents), size)
-    return Batch([request] if documents else [], size, after)
+    after = _advanced(at, cursor, written, gathered.count, gathered.bytes)
+    return Batch([request] if gathered.count else [], gathered.bytes, after)
+
+
+@dataclass(slots=True)
+class Gathered:
+    """The documents of pages, one after the other; as lines as long as all pages are."""
+
+    count: int = 0
+    # Of documents, without what stands between them.
+    bytes: int = 0
+    _lines: list[builtins.bytes] = field(default_factory=list)
+    _documents: list[builtins.bytes] = field(default_factory=list)
+
+    def take(self, page: wire.ListDataResponse) -> bool:
+        """Takes a page's documents; False where they would be too much."""
+        lines = page.lines if page.lines_count else b""
+        # each look into a message's list makes its documents anew
+        data = [] if lines else list(page.data)
+        count = page.lines_count if lines else len(data)
+        size = len(lines) - count if lines else sum(map(len, data))
+        if self.bytes and self.bytes + size > MOST_BATCH_BYTES:
+            return False
+        if lines and not self._documents:
+            self._lines.append(lines)
+        elif count:
+            self._documents += self._apart() + (Lines(lines, count)[:] if lines else data)
+        self.count += count
+        self.bytes += size
+        return True
+
+    def _apart(self) -> list[builtins.bytes]:
+        """The documents of the lines so far, which are none then."""
+        lines, self._lines = b"".join(self._lines), []
+        return lines.split(b"\n")[:-1]
+
+    def request(self, **fields: Any) -> wire.WriteDataRequest:
+        """All of it."""
+        if self._lines:
+            return wire.WriteDataRequest(lines=b"".join(self._lines), lines_count=self.count, **fields)
+        return wire.WriteDataRequest(data=self._documents, **fields)
 
 
 def _written(at: Checkpoint, namespace: str) -> Written:

@@ -10,6 +10,7 @@ from dsync.connector import Connector
 from dsync.errors import DataError, DsyncError, TransientError, UnimplementedError
 from dsync.transform import Transform
 from dsync.wire.limits import MOST_BYTES, PREFERRED_BATCH_BYTES
+from dsync.wire.lines import without_lines
 from dsync.wire.peer import GrpcPeer
 from dsync.wire.routing import header
 from dsync.wire.services import CONNECTOR_SERVICE, TRANSFORM_SERVICE
@@ -32,6 +33,7 @@ class GrpcConnector(GrpcPeer, Connector):
         info = await self._call("GetInfo", request, wire.GetInfoResponse)
         info.id = info.id or f"grpc://{self.address.target}"
         info.db_type = info.db_type or "grpc"
+        without_lines(info)
         if info.capabilities.HasField("sink"):
             sink = info.capabilities.sink
             sink.preferred_batch_bytes = min(sink.preferred_batch_bytes, PREFERRED_BATCH_BYTES)

@@ -17,6 +17,7 @@ from dsync.connector import Connector
 from dsync.errors import DataError, DsyncError, TransientError, UsageError
 from dsync.transform import Transform
 from dsync.wire.limits import MOST_BYTES, PAGE_DOCUMENTS, PAGE_UNIT_BYTES, megabytes
+from dsync.wire.lines import taking_no_lines, told_without_lines
 from dsync.wire.services import service_of
 from dsync.wire.status import to_status
 
@@ -25,6 +26,10 @@ logger = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
 Context = grpc.aio.ServicerContext[Any, Any]
 Unary = Callable[[Any], Awaitable[bytes]]
+
+
+# What is offered within a process only, and not to peers.
+WITHIN_A_PROCESS: dict[str, Callable[[Any], Any]] = {"GetInfo": told_without_lines, "WriteData": taking_no_lines}
 
 
 def handlers_of(served: Connector | Transform, page_bytes: int, stopping: asyncio.Event) -> grpc.GenericRpcHandler:
@@ -37,7 +42,8 @@ def handlers_of(served: Connector | Transform, page_bytes: int, stopping: asynci
         elif method.name == "ListData":
             handlers[method.name] = _unary(method, _merged_pages(call, page_bytes))
         else:
-            handlers[method.name] = _unary(method, _serialized(method.name, call))
+            within = WITHIN_A_PROCESS.get(method.name)
+            handlers[method.name] = _unary(method, _serialized(method.name, within(call) if within else call))
     return grpc.method_handlers_generic_handler(service_of(served).full_name, handlers)
 
 
@@ -50,6 +56,7 @@ def _merged_pages(list_data: Callable[[Any], Awaitable[wire.ListDataResponse]], 
     most_pages = max(1, page_bytes // PAGE_UNIT_BYTES)
 
     async def answer(request: wire.ListDataRequest) -> bytes:
+        request.lines = False
         pieces: list[bytes] = []
         size = documents = 0
         while True:

@@ -26,7 +26,7 @@ class RateLimit(Delegate):
 
     async def WriteData(self, request: wire.WriteDataRequest) -> wire.WriteDataResponse:
         """See Connector."""
-        await self._wait_for(len(request.data))
+        await self._wait_for(len(request.data) or request.lines_count)
         return await super().WriteData(request)
 
     async def WriteUpdates(self, request: wire.WriteUpdatesRequest) -> wire.WriteUpdatesResponse:

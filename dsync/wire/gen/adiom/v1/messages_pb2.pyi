@@ -194,6 +194,7 @@ class Capabilities(google.protobuf.message.Message):
         GET_BY_IDS_FIELD_NUMBER: builtins.int
         UPDATES_FIELD_NUMBER: builtins.int
         DEFINITIONS_FIELD_NUMBER: builtins.int
+        LINES_FIELD_NUMBER: builtins.int
         lsn_stream: builtins.bool
         multi_namespace_plan: builtins.bool
         """One plan may cover several namespaces."""
@@ -204,6 +205,8 @@ class Capabilities(google.protobuf.message.Message):
         """dsync: StreamUpdates works. Absent: not known before it is tried."""
         definitions: builtins.str
         """dsync: the kind of definitions that ReadDefinitions gives. Empty: none."""
+        lines: builtins.bool
+        """dsync, within one process only: answers with `lines` where that is asked for."""
         @property
         def supported_data_types(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[Global___DataType.ValueType]:
             """In the order of preference."""
@@ -218,10 +221,11 @@ class Capabilities(google.protobuf.message.Message):
             get_by_ids: builtins.bool = ...,
             updates: builtins.bool | None = ...,
             definitions: builtins.str = ...,
+            lines: builtins.bool = ...,
         ) -> None: ...
         _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_updates", b"_updates", "updates", b"updates"]
         def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-        _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_updates", b"_updates", "default_plan", b"default_plan", "definitions", b"definitions", "get_by_ids", b"get_by_ids", "lsn_stream", b"lsn_stream", "multi_namespace_plan", b"multi_namespace_plan", "supported_data_types", b"supported_data_types", "updates", b"updates"]
+        _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_updates", b"_updates", "default_plan", b"default_plan", "definitions", b"definitions", "get_by_ids", b"get_by_ids", "lines", b"lines", "lsn_stream", b"lsn_stream", "multi_namespace_plan", b"multi_namespace_plan", "supported_data_types", b"supported_data_types", "updates", b"updates"]
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         _WhichOneofReturnType__updates: typing_extensions.TypeAlias = typing.Literal["updates"]
         _WhichOneofArgType__updates: typing_extensions.TypeAlias = typing.Literal["_updates", b"_updates"]
@@ -238,6 +242,7 @@ class Capabilities(google.protobuf.message.Message):
         SINGLE_NAMESPACE_FIELD_NUMBER: builtins.int
         NOTES_FIELD_NUMBER: builtins.int
         DEFINITIONS_FIELD_NUMBER: builtins.int
+        LINES_FIELD_NUMBER: builtins.int
         preferred_batch_bytes: builtins.int
         """dsync: the size of a batch that this sink likes, in bytes of documents. 0: no wish."""
         updates: builtins.bool
@@ -248,6 +253,8 @@ class Capabilities(google.protobuf.message.Message):
         """dsync: takes documents of one namespace only, as a single file does. Absent: of any number."""
         definitions: builtins.str
         """dsync: the kind of definitions that WriteDefinition takes. Empty: none."""
+        lines: builtins.bool
+        """dsync, within one process only: takes `lines`."""
         @property
         def supported_data_types(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[Global___DataType.ValueType]:
             """In the order of preference."""
@@ -266,10 +273,11 @@ class Capabilities(google.protobuf.message.Message):
             single_namespace: builtins.bool | None = ...,
             notes: collections.abc.Iterable[builtins.str] | None = ...,
             definitions: builtins.str = ...,
+            lines: builtins.bool = ...,
         ) -> None: ...
         _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_keyed", b"_keyed", "_single_namespace", b"_single_namespace", "_updates", b"_updates", "keyed", b"keyed", "single_namespace", b"single_namespace", "updates", b"updates"]
         def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-        _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_keyed", b"_keyed", "_single_namespace", b"_single_namespace", "_updates", b"_updates", "definitions", b"definitions", "keyed", b"keyed", "notes", b"notes", "preferred_batch_bytes", b"preferred_batch_bytes", "single_namespace", b"single_namespace", "supported_data_types", b"supported_data_types", "updates", b"updates"]
+        _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_keyed", b"_keyed", "_single_namespace", b"_single_namespace", "_updates", b"_updates", "definitions", b"definitions", "keyed", b"keyed", "lines", b"lines", "notes", b"notes", "preferred_batch_bytes", b"preferred_batch_bytes", "single_namespace", b"single_namespace", "supported_data_types", b"supported_data_types", "updates", b"updates"]
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         _WhichOneofReturnType__keyed: typing_extensions.TypeAlias = typing.Literal["keyed"]
         _WhichOneofArgType__keyed: typing_extensions.TypeAlias = typing.Literal["_keyed", b"_keyed"]
@@ -530,9 +538,12 @@ class ListDataRequest(google.protobuf.message.Message):
     PARTITION_FIELD_NUMBER: builtins.int
     TYPE_FIELD_NUMBER: builtins.int
     CURSOR_FIELD_NUMBER: builtins.int
+    LINES_FIELD_NUMBER: builtins.int
     type: Global___DataType.ValueType
     cursor: builtins.bytes
     """`next_cursor` of the previous answer; empty asks for the first page."""
+    lines: builtins.bool
+    """dsync, within one process only: the answer may have its documents in `lines`."""
     @property
     def partition(self) -> Global___Partition:
         """As planned, unchanged."""
@@ -543,10 +554,11 @@ class ListDataRequest(google.protobuf.message.Message):
         partition: Global___Partition | None = ...,
         type: Global___DataType.ValueType = ...,
         cursor: builtins.bytes = ...,
+        lines: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["partition", b"partition"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["cursor", b"cursor", "partition", b"partition", "type", b"type"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["cursor", b"cursor", "lines", b"lines", "partition", b"partition", "type", b"type"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___ListDataRequest: typing_extensions.TypeAlias = ListDataRequest
@@ -557,8 +569,13 @@ class ListDataResponse(google.protobuf.message.Message):
 
     DATA_FIELD_NUMBER: builtins.int
     NEXT_CURSOR_FIELD_NUMBER: builtins.int
+    LINES_FIELD_NUMBER: builtins.int
+    LINES_COUNT_FIELD_NUMBER: builtins.int
     next_cursor: builtins.bytes
     """Empty after the last page."""
+    lines: builtins.bytes
+    """dsync: instead of `data`, so many documents of sound JSON, each on one line and ended by a line feed."""
+    lines_count: builtins.int
     @property
     def data(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.bytes]:
         """One document an item."""
@@ -568,8 +585,10 @@ class ListDataResponse(google.protobuf.message.Message):
         *,
         data: collections.abc.Iterable[builtins.bytes] | None = ...,
         next_cursor: builtins.bytes = ...,
+        lines: builtins.bytes = ...,
+        lines_count: builtins.int = ...,
     ) -> None: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["data", b"data", "next_cursor", b"next_cursor"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["data", b"data", "lines", b"lines", "lines_count", b"lines_count", "next_cursor", b"next_cursor"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___ListDataResponse: typing_extensions.TypeAlias = ListDataResponse
@@ -582,12 +601,17 @@ class WriteDataRequest(google.protobuf.message.Message):
     DATA_FIELD_NUMBER: builtins.int
     TYPE_FIELD_NUMBER: builtins.int
     WRITE_ID_FIELD_NUMBER: builtins.int
+    LINES_FIELD_NUMBER: builtins.int
+    LINES_COUNT_FIELD_NUMBER: builtins.int
     namespace: builtins.str
     type: Global___DataType.ValueType
     write_id: builtins.str
     """dsync: names this batch of this flow, `flow/partition/ordinal/namespace`; equal on every retry and after every restart.
     Empty: another engine's; publish at once.
     """
+    lines: builtins.bytes
+    """dsync: instead of `data`, as in ListDataResponse; for sinks that say `lines`."""
+    lines_count: builtins.int
     @property
     def data(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.bytes]: ...
     def __init__(
@@ -597,8 +621,10 @@ class WriteDataRequest(google.protobuf.message.Message):
         data: collections.abc.Iterable[builtins.bytes] | None = ...,
         type: Global___DataType.ValueType = ...,
         write_id: builtins.str = ...,
+        lines: builtins.bytes = ...,
+        lines_count: builtins.int = ...,
     ) -> None: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["data", b"data", "namespace", b"namespace", "type", b"type", "write_id", b"write_id"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["data", b"data", "lines", b"lines", "lines_count", b"lines_count", "namespace", b"namespace", "type", b"type", "write_id", b"write_id"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___WriteDataRequest: typing_extensions.TypeAlias = WriteDataRequest
