@@ -7,11 +7,16 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
-import hypothesis  # noqa: F401 - its plugin would import it at the very end, where CPython 3.11 sometimes fails to parse it
+import hypothesis  # its plugin would import it at the very end, where CPython 3.11 sometimes fails to parse it
 import pytest
 from pymongo import MongoClient
 
 from tests.kit import mongod, process, s3
+
+# What CI says of a change depends on the change alone; everywhere else each run draws other examples.
+hypothesis.settings.register_profile("ci", derandomize=True)
+if process.in_ci():
+    hypothesis.settings.load_profile("ci")
 
 
 @contextlib.contextmanager
