@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from dsync.errors import UnimplementedError
+from dsync.lifecycle import Opened
 
 if TYPE_CHECKING:  # descriptions of connectors must be cheap to import, and protobuf costs 40 ms
     import click
@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # descriptions of connectors must be cheap to import, and pro
     from dsync import wire
 
 
-class Connector:
+class Connector(Opened):
     """A store: source, sink or both. The methods are those of the gRPC service `adiom.v1.ConnectorService`, by the same names.
 
     Every method answers UNIMPLEMENTED until a subclass overrides it. Errors are those of `dsync.errors`; over gRPC they travel as
@@ -29,19 +29,6 @@ class Connector:
 
     async def close(self) -> None:
         """Lets go of everything; called once, also after a failed `open`."""
-
-    async def __aenter__(self) -> Self:
-        try:
-            await self.open()
-        except BaseException:
-            await self.close()
-            raise
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
 
     def _lacks(self, method: str) -> UnimplementedError:
         return UnimplementedError(f"{type(self).__name__} has no {method}")

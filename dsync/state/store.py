@@ -6,9 +6,9 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, TypeVar
 
+from dsync.lifecycle import Opened
 from dsync.wire.gen.dsync.v1.flow_pb2 import Checkpoint, PlannedPartition, Position
 
 Status = Literal["copying", "copied", "following"]
@@ -46,7 +46,7 @@ class Progress:
     checkpoint: Checkpoint
 
 
-class State(ABC):
+class State(Opened, ABC):
     """Keeps flows. Each call is one transaction, durable when it returns.
 
     Raises StateError where what is kept cannot be read: a damaged state is never taken for an empty one.
@@ -118,15 +118,6 @@ class State(ABC):
     @abstractmethod
     async def reset(self, flow_id: str) -> bool:
         """Forgets the flow; whether there was one."""
-
-    async def __aenter__(self) -> Self:
-        await self.open()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
 
 
 Row = TypeVar("Row", PlannedPartition, Checkpoint, Position)

@@ -2,40 +2,21 @@
 
 from __future__ import annotations
 
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from dsync.errors import UnimplementedError
+from dsync.lifecycle import Opened
 
 if TYPE_CHECKING:
     from dsync import wire
 
 
-class Transform:
+class Transform(Opened):
     """Makes other documents and updates of documents and updates. The methods are those of `adiom.v1.TransformService`.
 
     A transform is pure: what it answers follows from the request alone, in every process, on every day. Many calls may be under way
     at once. A document that it cannot take is a DataError; what it leaves out of its answer is left out on purpose.
     """
-
-    async def open(self) -> None:
-        """Gets ready; called once, before any other method."""
-
-    async def close(self) -> None:
-        """Lets go of everything; called once, also after a failed `open`."""
-
-    async def __aenter__(self) -> Self:
-        try:
-            await self.open()
-        except BaseException:
-            await self.close()
-            raise
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
 
     async def GetTransformInfo(self, request: wire.GetTransformInfoRequest) -> wire.GetTransformInfoResponse:
         """Which data types it takes, which it makes of each, and whether an answer names its namespaces itself."""

@@ -6,12 +6,11 @@ import asyncio
 import contextlib
 import logging
 import time
-from types import TracebackType
-from typing import Self
 
 from dsync.cancel import cancel
 from dsync.engine import DaskEngine
 from dsync.errors import DsyncError, EndpointError, TransientError
+from dsync.lifecycle import Opened
 from dsync.workers.here import Worker, to_error, to_failure
 from dsync.workers.link import Unreachable
 from dsync.workers.member import Job, Member
@@ -24,7 +23,7 @@ LOOK_SECONDS = 1.0
 ENLIST_SECONDS = 60.0
 
 
-class Cluster:
+class Cluster(Opened):
     """A Crew of Dask workers: a copier takes a thread of one, the emptiest first, and waits where none is free."""
 
     def __init__(self, engine: DaskEngine, job: Job, retry_for: float, stop: asyncio.Event) -> None:
@@ -47,21 +46,11 @@ class Cluster:
         # The first members have been looked at: from now on one that does not fit is left out.
         self._settled = False
 
-    async def __aenter__(self) -> Self:
+    async def open(self) -> None:
         """Connects, waits for workers, checks them. Raises EndpointError where there are none, or one does not fit."""
-        try:
-            await self.job.link.open()
-            self._watch = asyncio.create_task(self._watch_workers())
-            await self._first_members()
-        except BaseException:
-            await self.close()
-            raise
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
+        await self.job.link.open()
+        self._watch = asyncio.create_task(self._watch_workers())
+        await self._first_members()
 
     async def close(self) -> None:
         """Returns when no worker writes any more; repeatable."""
