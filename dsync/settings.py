@@ -47,7 +47,7 @@ class Settings:
     memory_limit: int | None = None
     # The documents of a batch at the most; the sink's wish for bytes applies besides. Two of them under way are what a kill costs
     # of a partition at the least.
-    writer_batch_size: int = 5_000
+    writer_batch_size: int = 4_000
     # Documents a second over all processes; 0: no limit.
     write_rate_limit: float = 0.0
     retry_for: float = 600.0

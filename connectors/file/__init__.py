@@ -66,7 +66,7 @@ _SOURCE_OPTIONS = (
     click.Option(
         ["--batch-size"],
         type=click.IntRange(1, 1_000_000),
-        default=5_000,
+        default=4_000,
         show_default=True,
         metavar="N",
         help="The most documents in a page; pages also end after about 64 KB of text or 1 MB of BSON.",

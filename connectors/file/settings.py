@@ -16,7 +16,7 @@ from connectors.file.csvsettings import CsvSettings
 from connectors.file.csvwrite import CsvLayout
 from dsync.errors import UsageError
 
-BATCH_DOCUMENTS = 5_000
+BATCH_DOCUMENTS = 4_000
 PARTITION_BYTES = 8 << 20
 
 _FILE_URI = re.compile(r"file://([^/]*)(/.*)?", re.IGNORECASE | re.DOTALL)

@@ -67,14 +67,14 @@ class FileSource:
         if place.skip > len(chunk.documents):
             raise CursorError("the page's cursor belongs to another partition")
         until = min(place.skip + part.page_documents, len(chunk.documents))
-        if request.lines and isinstance(chunk.documents, Lines) and (place.skip, until) == (0, len(chunk.documents)):
-            return _as_lines(request, chunk.documents, b"" if ended else write_place(Place(chunk.next)))
-        documents = self._converted(request, part, chunk, slice(place.skip, until))
+        page = self._page(request, part, chunk, slice(place.skip, until))
         if until < len(chunk.documents):
             following = Place(place.mark, until)
             self._chunks.keep((part, following), (chunk, ended))
-            return wire.ListDataResponse(data=documents, next_cursor=write_place(following))
-        return wire.ListDataResponse(data=documents, next_cursor=b"" if ended else write_place(Place(chunk.next)))
+            page.next_cursor = write_place(following)
+        elif not ended:
+            page.next_cursor = write_place(Place(chunk.next))
+        return page
 
     async def _chunk(self, part: Part, place: Place) -> tuple[Chunk, bool]:
         name = self._settings.name_of(part.path)
@@ -122,6 +122,13 @@ class FileSource:
             superseded.close()
         return chunk, ended
 
+    def _page(self, request: wire.ListDataRequest, part: Part, chunk: Chunk, within: slice) -> wire.ListDataResponse:
+        """The documents in the form that was asked for."""
+        if request.lines and request.type == wire.EXTENDED_JSON and isinstance(chunk.documents, Lines):
+            lines = chunk.documents.part(within)
+            return wire.ListDataResponse(lines=lines.text, lines_count=len(lines))
+        return wire.ListDataResponse(data=self._converted(request, part, chunk, within))
+
     def _converted(self, request: wire.ListDataRequest, part: Part, chunk: Chunk, within: slice) -> list[bytes]:
         documents, numbers = chunk.documents[within], chunk.numbers[within]
         native = data_type_of(part.kind.split(" ")[0])
@@ -138,13 +145,6 @@ class FileSource:
             unit = unit_of(part.kind.split(" ")[0], part.start)
             place = f"{self._settings.name_of(part.path)!r} {unit} {numbers[error.index]}"
             raise DataError(f"{place}: {error.reason}") from error
-
-
-def _as_lines(request: wire.ListDataRequest, documents: Lines, cursor: bytes) -> wire.ListDataResponse:
-    """A whole chunk at once, in the form that files of text are read in."""
-    if request.type != wire.EXTENDED_JSON:
-        raise UsageError(f"data type {request.type} does not stand in lines")
-    return wire.ListDataResponse(lines=documents.text, lines_count=len(documents), next_cursor=cursor)
 
 
 def _bytes(part: Part, kind: kinds.Kind) -> int:

@@ -58,7 +58,7 @@ SOURCE_OPTIONS = (
     click.Option(
         ["--max-page-size"],
         type=click.IntRange(min=1, max=100_000),
-        default=5_000,
+        default=4_000,
         show_default=True,
         metavar="DOCUMENTS",
         help="How many documents are read at a time; a page also ends at about 1 MB.",

@@ -54,7 +54,7 @@ class MongoConnector(Connector):
         )
         self._filter = query.parse(options.get("initial_sync_query") or "")
         self._partition_documents = int(options.get("doc_partition", 50_000))
-        self._page_documents = int(options.get("max_page_size", 5_000))
+        self._page_documents = int(options.get("max_page_size", 4_000))
         self._ddl = options.get("ddl", "fail")
         self._per_namespace_streams = bool(options.get("per_namespace_streams", False))
         self._stream_rule = StreamRule(

@@ -160,7 +160,7 @@ SPEED = (
     click.Option(
         ["--writer-batch-size"],
         type=click.IntRange(1),
-        default=5_000,
+        default=4_000,
         show_default=True,
         help="Documents in a batch at the most.",
     ),

@@ -19,6 +19,14 @@ class Lines(Sequence[bytes]):
     def __len__(self) -> int:
         return self._count
 
+    def part(self, within: slice) -> Lines:
+        """Some of them, in a row."""
+        start, stop, _ = within.indices(self._count)
+        if (start, stop) == (0, self._count):
+            return self
+        documents = self[start:stop]
+        return Lines(b"".join(document + b"\n" for document in documents), len(documents))
+
     @overload
     def __getitem__(self, place: int) -> bytes: ...
     @overload

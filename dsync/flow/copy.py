@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 # Seconds: checkpoints are committed together this often, or less often where the state is slow, so that it takes no more than
 # this share of the time. A kill costs what was copied since.
-COMMIT_SECONDS, SLOWEST_COMMIT_SECONDS, COMMIT_SHARE = 0.02, 0.2, 0.05
+COMMIT_SECONDS, SLOWEST_COMMIT_SECONDS, COMMIT_SHARE = 0.02, 0.06, 0.15
 # Seconds that steps get to come to their end after a stop was asked for.
 DRAIN_SECONDS = 4.0
 # Workers that may end, one after the other, over one step.
