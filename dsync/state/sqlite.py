@@ -85,7 +85,7 @@ class SqliteState(State):
 
     async def open(self) -> None:
         """See State."""
-        with self._explained():
+        with self._explained(), self._alone():
             # before anything is written: what is damaged or newer stays as it is
             self._look()
             self._make_private()
@@ -103,6 +103,17 @@ class SqliteState(State):
         for lock in self._locks:
             os.close(lock)
         self._locks.clear()
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """One opens the state at a time: SQLite does not wait for another that makes the same file at the same moment."""
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(folder)
 
     def _look(self) -> None:
         """Reads what is there. Raises StateError where it is newer, ValueError where it is damaged."""
@@ -129,7 +140,6 @@ class SqliteState(State):
             )
 
     def _make_private(self) -> None:
-        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         # SQLite would create the file, and its journals after it, readable by all
         file = os.open(self.path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
@@ -140,6 +150,8 @@ class SqliteState(State):
             os.close(file)
 
     def _migrate(self) -> None:
+        if self._execute("pragma user_version").fetchone() == (VERSION,):
+            return  # without a lock, which a run that is paused may hold
         with self._transaction():
             (version,) = self._execute("pragma user_version").fetchone()
             self._refuse_newer(version)
@@ -159,9 +171,10 @@ class SqliteState(State):
             ) from error
         except (sqlite3.DatabaseError, ValueError, TypeError) as error:
             if isinstance(error, sqlite3.OperationalError) and not str(error).startswith(OTHER_TABLES):
+                locked = "locked" in str(error)
                 raise StateError(
                     f"the state {str(self.path)!r} cannot be used: {error}",
-                    remedy="free the disk or name another with --metadata",
+                    remedy=f"{'end the run that holds it' if locked else 'free the disk'} or name another with --metadata",
                 ) from error
             raise StateError(
                 f"the state {str(self.path)!r} is damaged and was left as it is: {error}",

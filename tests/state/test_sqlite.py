@@ -100,6 +100,18 @@ async def test_a_second_run_is_told_which_process_has_the_flow(tmp_path: Path) -
         await second.lock("g")
 
 
+async def test_a_second_run_is_told_so_while_the_first_one_is_paused_in_a_write(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    async with SqliteState(path) as first:
+        await first.lock("f")
+        writer = sqlite3.connect(path, isolation_level=None)
+        writer.execute("begin immediate")
+        async with SqliteState(path) as second:
+            with pytest.raises(HeldError, match=f"process {os.getpid()}"):
+                await second.lock("f")
+        writer.close()
+
+
 async def test_a_flow_is_held_until_the_last_process_with_its_lock_is_gone(tmp_path: Path) -> None:
     path = tmp_path / "state.db"
     async with SqliteState(path) as first:
