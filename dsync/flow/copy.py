@@ -84,13 +84,12 @@ class Copy:
     async def _gather(self, tasks: Sequence[asyncio.Task[None]], commits: asyncio.Task[None]) -> None:
         """Waits for all copiers, or for a state that cannot be kept any more."""
         copied = asyncio.gather(*tasks)
+        copied.add_done_callback(_heard)
         try:
             watched: set[asyncio.Future[Any]] = {copied, commits}
             await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
             if not copied.done():
                 await cancel(tasks)
-                # heard, or asyncio would report it as an exception that nobody retrieved
-                await asyncio.gather(copied, return_exceptions=True)
                 await commits
             await copied
         except asyncio.CancelledError:
@@ -198,3 +197,9 @@ def refuse_deadly(planned: PlannedPartition, deaths: int) -> None:
             f"{deaths} workers in a row ended over partition {planned.number} of {planned.partition.namespace!r}",
             remedy="see what ends them, memory above all",
         )
+
+
+def _heard(copied: asyncio.Future[Any]) -> None:
+    # or asyncio would report it as an exception that nobody retrieved, where the run is cancelled while it waits
+    if not copied.cancelled():
+        copied.exception()

@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass
 
 # One clock may run so much faster than another one (NTP slews by 0.05 % at the most).
 DRIFT = 1.01
+# The exit status of a process that hears of a grant after its end.
+ENDED_BEFORE = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ def end_at(until: float) -> None:
     """
     left = until - time.monotonic()
     if left <= 0:
-        os._exit(1)
+        os._exit(ENDED_BEFORE)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM})
     signal.setitimer(signal.ITIMER_REAL, left)

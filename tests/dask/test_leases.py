@@ -14,7 +14,7 @@ import pytest
 from dsync.state import Flow, open_state
 from dsync.wire.gen.dsync.v1.flow_pb2 import Step
 from dsync.workers.crews import outlast
-from dsync.workers.grant import Grant
+from dsync.workers.grant import ENDED_BEFORE, Grant
 from dsync.workers.here import NotStarted, WorkerDied
 from dsync.workers.process import Process
 from tests.engine.test_workers import assignment, ignore, partition
@@ -45,7 +45,7 @@ async def test_a_process_ends_with_its_grant_in_the_middle_of_a_step() -> None:
     worker.grant(grant(0.5))
     with pytest.raises(WorkerDied):
         await worker.step(Step(planned=await partition()), ignore)
-    assert await status_of(worker) == -signal.SIGALRM
+    assert await status_of(worker) in {-signal.SIGALRM, ENDED_BEFORE}
     await worker.close()
 
 
@@ -62,7 +62,8 @@ async def test_a_process_that_was_stopped_beyond_its_grant_does_nothing_more() -
     with pytest.raises(WorkerDied):
         await step
     assert seen == before
-    assert await status_of(worker) == -signal.SIGALRM
+    # by the system's timer, or by itself where it had not heard of the grant before it was stopped
+    assert await status_of(worker) in {-signal.SIGALRM, ENDED_BEFORE}
     await worker.close()
 
 
