@@ -1,8 +1,8 @@
 """Documents of a chunk of CSV by a handful of operations on the whole chunk, nearly all of them in C.
 
-Records are split by `str.split`, or by the csv module where they have quotes; each becomes a msgspec struct, whose encoder
-writes names and values. What could mean anything else here than record by record gives None; the caller then goes record by
-record, which also says what is wrong.
+What `csvflat` does not take is split by the csv module; each record becomes a msgspec struct, whose encoder writes names and
+values. What could mean anything else here than record by record gives None; the caller then goes record by record, which also
+says what is wrong.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ import csv
 import io
 import itertools
 from collections.abc import Callable, Iterable, Sequence
-from operator import methodcaller
 from typing import Any
 
 import msgspec
 import orjson
 
 from connectors.file.csvcells import AS_TEXT, CellError, CellType
+from connectors.file.csvflat import FlatTable
 from connectors.file.csvsyntax import Dialect
 from dsync.codec.lines import Lines
 
@@ -29,6 +29,7 @@ class FastTable:
 
     def __init__(
         self,
+        flat: FlatTable,
         make_row: Callable[..., Any],
         types: Sequence[CellType | None],
         null: str | None,
@@ -38,7 +39,7 @@ class FastTable:
         self._types = types
         self._null = null
         self._dialect = dialect
-        self._split: Callable[[str], list[str]] = methodcaller("split", dialect.delimiter)
+        self._flat = flat
         self._only_strings = null is None and not any(types)
 
     @classmethod
@@ -51,52 +52,33 @@ class FastTable:
             row = msgspec.defstruct("Row", own, rename=dict(zip(own, fields, strict=True)), gc=False)
         except ValueError:
             return None
-        return cls(row, types, null, dialect)
+        return cls(FlatTable(fields, types, null, dialect), row, types, null, dialect)
 
     def documents(self, chunk: bytes, line: int) -> tuple[Lines, list[int] | None] | None:
         """Extended JSON of the whole records of a chunk, and their lines where they are not one line each from `line` on."""
-        outside = self._dialect.outside_quotes(chunk)
-        if b'"' in outside or (b"\r" in outside and outside.count(b"\r") != outside.count(b"\r\n")):
-            return None
         try:
-            text = chunk.decode()
-            lines = text.split("\n")
-            if outside is chunk or outside.count(b"\n") == len(lines) - 1:
-                rows = self._rows(lines, quoted=outside is not chunk, returns=b"\r" in outside)
-                return self._encoded(rows), None
-            spanning, starts = self._spanning_rows(text, line)
-            return self._encoded(spanning), starts
+            flat = self._flat.documents(chunk)
+            if flat is not None:
+                return flat, None
+            outside = self._dialect.outside_quotes(chunk)
+            if b'"' in outside or (b"\r" in outside and outside.count(b"\r") != outside.count(b"\r\n")):
+                return None
+            rows, starts = self._rows(chunk.decode(), line)
+            return self._encoded(rows), starts
         # Not UTF-8; a structure that csv refuses; a row of another width, or a blank line; a cell of another type.
-        except (UnicodeDecodeError, csv.Error, StopIteration, TypeError, ValueError, CellError):
+        except (UnicodeDecodeError, csv.Error, TypeError, ValueError, CellError):
             return None
 
-    def _rows(self, lines: list[str], *, quoted: bool, returns: bool) -> Iterable[list[str]]:
-        """The cells of records that are one line each. Raises ValueError for blank lines."""
-        if returns:
-            lines = [line.removesuffix("\r") for line in lines]
-        if not lines[-1]:
-            del lines[-1]
-        if "" in lines:
-            raise ValueError("a blank line")
-        if not quoted:
-            return map(self._split, lines)
-        cells = self._reader(line for line in lines if '"' in line)
-        delimiter = self._dialect.delimiter
-        return [next(cells) if '"' in line else line.split(delimiter) for line in lines]
-
-    def _spanning_rows(self, text: str, line: int) -> tuple[list[list[str]], list[int]]:
-        """The cells of records some of which span lines, and the lines where they start."""
+    def _rows(self, text: str, line: int) -> tuple[list[list[str]], list[int] | None]:
+        """The cells of records, and the lines where they start if some span lines."""
         # Lines are ended by LF alone: a carriage return inside quotes is not another line.
-        reader = self._reader(io.StringIO(text, newline="\n"))
+        reader = csv.reader(io.StringIO(text, newline="\n"), delimiter=self._dialect.delimiter, strict=True)
         rows, lines = [], []
         for row in reader:
             rows.append(row)
             lines.append(line)
             line = lines[0] + reader.line_num
-        return rows, lines
-
-    def _reader(self, lines: Iterable[str]) -> Any:
-        return csv.reader(lines, delimiter=self._dialect.delimiter, strict=True)
+        return rows, lines if reader.line_num > len(rows) else None
 
     def _encoded(self, rows: Iterable[list[str]]) -> Lines:
         if self._only_strings:
