@@ -45,6 +45,10 @@ class Endpoint:
         """The connector, not yet open."""
         return registry.create(self.spec, self.uri, self.options)
 
+    def load(self) -> None:
+        """Imports what `create` needs. Raises UsageError where its driver is not installed."""
+        registry.load(self.spec)
+
     def create_transform(self) -> Transform:
         """The transform that the URI names, not yet open. Raises UsageError where it names none."""
         return registry.create_transform(self.spec, self.uri, self.options)

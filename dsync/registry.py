@@ -81,6 +81,11 @@ def create(spec: ConnectorSpec, uri: str, options: Mapping[str, Any]) -> Connect
     return connector
 
 
+def load(spec: ConnectorSpec) -> None:
+    """Imports the connector's code. Raises UsageError where its driver is not installed."""
+    _factory(spec, spec.factory)
+
+
 def create_transform(spec: ConnectorSpec, uri: str, options: Mapping[str, Any]) -> Transform:
     """The transform itself, not yet open. Raises UsageError where the scheme has none, or its driver is not installed."""
     if not spec.transform:

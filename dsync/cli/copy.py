@@ -36,6 +36,9 @@ def copy(ctx: click.Context, words: tuple[str, ...]) -> int:
         from dsync.cli.verify import run_verify
 
         return run_async(run_verify(source, destination, values))
+    from dsync.workers.crews import keep_spares
+
+    keep_spares(source, destination, to_settings(values))
     return run_async(run_copy(source, destination, values))
 
 

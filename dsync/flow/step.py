@@ -77,18 +77,20 @@ async def run_step(
     step: Step,
     report: Callable[[Checkpoint], None],
     read_next: Read,
+    cut: Callable[[], bool] = lambda: False,
 ) -> Checkpoint:
     """Copies on from the step's checkpoint; everything before the answered checkpoint is durable in the sink.
 
-    `report` is called with the checkpoint after each batch. Raises StepFailed, caused by the error, with the checkpoint
-    that was reached in spite of it.
+    `report` is called with the checkpoint after each batch; once `cut` says so, no further one is read. Raises StepFailed,
+    caused by the error, with the checkpoint that was reached in spite of it.
     """
     writes: deque[tuple[asyncio.Task[SetAside], Checkpoint]] = deque()
     durable = read = step.checkpoint
-    end = asyncio.get_running_loop().time() + settings.budget_seconds
+    loop = asyncio.get_running_loop()
+    end = loop.time() + settings.budget_seconds
     spent = 0
     try:
-        while not read.done and spent < settings.budget_bytes and asyncio.get_running_loop().time() < end:
+        while not (read.done or spent >= settings.budget_bytes or loop.time() >= end or cut()):
             batch = await read_next(source, settings, step, read)
             read = batch.after
             spent += batch.bytes

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
+from dsync import registry
 from dsync.cancel import cancel
 from dsync.connector import Connector
 from dsync.endpoint import Endpoint, settled_transform
@@ -20,6 +21,7 @@ from dsync.flow.gauge import Gauge
 from dsync.flow.step import Read
 from dsync.settings import Settings
 from dsync.state import Flow, State
+from dsync.workers import spares
 from dsync.workers.grant import DRIFT
 from dsync.workers.here import Crew, Here
 from dsync.workers.process import Process
@@ -41,9 +43,7 @@ async def at_hand(
 ) -> AsyncIterator[Crew]:
     """This process, its ends open, and more on this machine where they pay; `inherited` None: this process alone."""
     memory = settings.memory_limit or budget.default_memory_limit()
-    # a rate holds for all processes together, and one is enough for any that is worth a limit
-    several = inherited is not None and not settings.write_rate_limit
-    count = min(budget.processes(memory, settings.workers), settings.local_copiers) if several else 1
+    count = _processes(memory, settings) if inherited is not None else 1
     each = replace(assignment, gauge_bytes=budget.gauge_bytes(memory, count))
     source, sink, read = ends
     team = Team(Here(source, sink, each.steps, Gauge(each.gauge_bytes), read))
@@ -54,6 +54,24 @@ async def at_hand(
         await cancel([growth])
         await asyncio.gather(growth, return_exceptions=True)
         await team.close()
+
+
+def _processes(memory: int, settings: Settings) -> int:
+    # a rate holds for all processes together, and one is enough for any that is worth a limit
+    return 1 if settings.write_rate_limit else min(budget.processes(memory, settings.workers), settings.local_copiers)
+
+
+def keep_spares(source: Endpoint, destination: Endpoint, settings: Settings) -> None:
+    """Has processes stand ready for what `at_hand` may want, where this one has no threads and does nothing else yet."""
+    # what others have written may not bear a fork, nor does gRPC
+    plain = all(registry.scheme_of(end.uri) in registry.BUILT_IN for end in (source, destination))
+    if not plain or settings.transform or parse_engine(settings.engine):
+        return
+    for end in (source, destination):
+        end.load()
+    if "grpc" not in sys.modules:
+        memory = settings.memory_limit or budget.default_memory_limit()
+        spares.stand_ready(_processes(memory, settings) - 1)
 
 
 def refuse_unfit(source: object, destination: object, settings: Settings) -> None:

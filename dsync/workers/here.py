@@ -70,11 +70,21 @@ class Here:
         self.gauge = gauge
         self.read = read
         self.load = 0
+        self._handed_over = 0
+
+    def hand_over(self) -> None:
+        """Ends the steps under way with their next batch, so that copiers can go to workers with less to do."""
+        self._handed_over += 1
 
     async def step(self, step: Step, report: Report) -> StepResult:
         """See Worker."""
+        began = self._handed_over
+
+        def cut() -> bool:
+            return self._handed_over > began
+
         try:
-            reached = await run_step(self.source, self.sink, self.settings, self.gauge, step, report, self.read)
+            reached = await run_step(self.source, self.sink, self.settings, self.gauge, step, report, self.read, cut)
         except StepFailed as failed:
             if isinstance(failed.__cause__, Unadmitted):
                 return StepResult(checkpoint=failed.reached, unadmitted=failed.__cause__.names)

@@ -11,9 +11,10 @@ from collections.abc import Sequence
 
 from dsync.flow.ends import Assignment
 from dsync.wire.gen.dsync.v1.flow_pb2 import Failure, Step, StepResult
-from dsync.workers import frames
+from dsync.workers import frames, spares
 from dsync.workers.grant import Grant
 from dsync.workers.here import NotStarted, Report, WorkerDied
+from dsync.workers.spares import Spare
 
 # Seconds for a worker to end by itself after its pipe was closed.
 END_SECONDS = 5.0
@@ -34,28 +35,14 @@ class Process:
         self._answers: dict[int, asyncio.Future[StepResult]] = {}
         self._reports: dict[int, Report] = {}
         self._number = frames.GREETING
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | Spare | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._listener: asyncio.Task[None] | None = None
         self.dead = False
 
     async def start(self) -> None:
         """Starts it and waits until its ends are open. Raises WorkerDied where it ends before, NotStarted with its reason."""
-        ours, theirs = socket.socketpair()
-        with theirs:
-            command = [sys.executable, "-m", "dsync.workers", str(theirs.fileno())]
-            # closing the pair ends it, so nobody needs to wait for a group or a signal
-            kept = [theirs.fileno(), *self.inherited]
-            # takes a millisecond; and a worker is ended by its pipe, not by what asyncio knows of processes
-            self._process = subprocess.Popen(  # noqa: ASYNC220, S603
-                command,
-                pass_fds=kept,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL if self.silent else None,
-                stderr=subprocess.DEVNULL if self.silent else None,
-                cwd=self.folder,
-            )
-        reader, self._writer = await frames.open_frames(ours)
+        reader, self._writer = await frames.open_frames(self._called() or self._begun())
         self._writer.write(frames.pack(frames.GREETING, self.assignment.to_json()))
         try:
             _, refusal = await frames.receive(reader)
@@ -66,6 +53,35 @@ class Process:
             self.dead = True
             raise NotStarted(Failure.FromString(refusal))
         self._listener = asyncio.create_task(self._listen(reader))
+
+    def _called(self) -> socket.socket | None:
+        """This side of the pair of a process that stood ready; None where there is none."""
+        spare = spares.take() if self.folder is None and not self.silent else None
+        if spare is None:
+            return None
+        self._process = spare
+        try:
+            return spare.call(self.inherited)
+        except OSError:  # somebody has ended it
+            return None
+
+    def _begun(self) -> socket.socket:
+        """The same of a new process."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            command = [sys.executable, "-m", "dsync.workers", str(theirs.fileno())]
+            # closing the pair ends it, so nobody needs to wait for a group or a signal
+            kept = [theirs.fileno(), *self.inherited]
+            # takes a millisecond; and a worker is ended by its pipe, not by what asyncio knows of processes
+            self._process = subprocess.Popen(  # noqa: S603
+                command,
+                pass_fds=kept,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL if self.silent else None,
+                stderr=subprocess.DEVNULL if self.silent else None,
+                cwd=self.folder,
+            )
+        return ours
 
     async def _listen(self, reader: asyncio.StreamReader) -> None:
         try:
@@ -121,7 +137,7 @@ class Process:
             await asyncio.to_thread(_reap, process)
 
 
-def _reap(process: subprocess.Popen[bytes]) -> None:
+def _reap(process: subprocess.Popen[bytes] | Spare) -> None:
     try:
         process.wait(END_SECONDS)
     except subprocess.TimeoutExpired:

@@ -15,7 +15,7 @@ from dsync.workers.process import Process
 logger = logging.getLogger(__name__)
 
 # Seconds between two looks at whether another process would pay.
-LOOK_SECONDS = 0.05
+LOOK_SECONDS = 0.03
 # Another process pays when this one keeps its core busy, and a core is idle.
 BUSY, IDLE_CORES = 0.8, 0.5
 
@@ -39,13 +39,17 @@ class Team:
     def leave(self, worker: Worker) -> None:
         """See Crew."""
         worker.load -= 1
+        if self._is_laden(self._here):
+            self._here.hand_over()
+
+    def _is_laden(self, worker: Worker) -> bool:
+        return worker.load - min(worker.load for worker in self.workers) >= 2
 
     def balance(self, worker: Worker) -> Worker:
-        """See Crew: another one that has at least two copiers less."""
-        least = min(self.workers, key=lambda worker: worker.load)
-        if worker.load - least.load < 2:
+        """See Crew: another one where that has at least two copiers less."""
+        if not self._is_laden(worker):
             return worker
-        self.leave(worker)
+        worker.load -= 1
         return self._least_loaded()
 
     async def replace(self, worker: Worker) -> Worker:
@@ -80,6 +84,7 @@ class Team:
                 await process.close()
                 raise
             self.workers.append(process)
+            self._here.hand_over()
             logger.info("%d processes copy now", len(self.workers))
 
 
