@@ -108,10 +108,11 @@ class FlatTable:
         rows = len(cells) // width
         pieces = [b""] * (2 * len(cells))
         pieces[::2], pieces[1::2] = cells, between * rows
-        # The last line has no other one after it.
+        # The first line has no other one before it, nor the last one after it.
         closed, begun, opening = between[-1].partition(b"}\n")
+        pieces[0] = opening + pieces[0]
         pieces[-1] = closed + begun
-        text = opening + b"".join(pieces)
+        text = b"".join(pieces)
         return Lines(text.replace(_HELD, self._written) if held else text, rows)
 
     def _between_cells(self, bare: tuple[bool, ...]) -> list[bytes]:

@@ -6,10 +6,12 @@ import contextlib
 import errno
 import os
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 COPY_BYTES = 1 << 20
+EARLY_BYTES = 16 << 20
 # What a file system or kernel answers that cannot copy between files by itself.
 _NO_COPY = frozenset({errno.ENOSYS, errno.EXDEV, errno.EINVAL, errno.EOPNOTSUPP, errno.EPERM})
 # What a file system answers that has no second names for a file.
@@ -112,6 +114,29 @@ def make_folders(path: Path) -> None:
 def sync(descriptor: int) -> None:
     """Makes durable what was written to a file."""
     getattr(os, "fdatasync", os.fsync)(descriptor)  # macOS has fsync alone
+
+
+@contextlib.contextmanager
+def synced_early(descriptor: int) -> Iterator[Callable[[int], None]]:
+    """What is written to a file goes to the disk while more is written; the function hears of each so many bytes.
+
+    All of it is durable only after a `sync` of the caller's. Raises OSError where the disk did not take something: the system
+    says so once.
+    """
+    waiting = 0
+    syncs: list[Future[None]] = []
+
+    def grown(size: int) -> None:
+        nonlocal waiting
+        waiting += size
+        if waiting >= EARLY_BYTES:
+            waiting = 0
+            syncs.append(thread.submit(sync, descriptor))
+
+    with ThreadPoolExecutor(1) as thread:
+        yield grown
+    for done in syncs:
+        done.result()
 
 
 def sync_folder(path: Path) -> None:

@@ -153,9 +153,11 @@ def opened(part: Staged) -> Iterator[int]:
 
 
 def _joined(parts: Sequence[Staged], out: int, packed: str) -> list[str]:
-    for part in parts:
-        with opened(part) as source:
-            durable.copy_range(source, part.offset, part.size, out)
+    with durable.synced_early(out) as grown:
+        for part in parts:
+            with opened(part) as source:
+                durable.copy_range(source, part.offset, part.size, out)
+            grown(part.size)
     if not parts:
         durable.write_all(out, [compression.compress(packed, b"")])
     return []

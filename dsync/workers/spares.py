@@ -14,6 +14,7 @@ import sys
 import threading
 from collections.abc import Sequence
 
+from dsync.workers.cores import Moment
 from dsync.workers.serving import work
 
 # What the coordinator writes when a spare becomes a worker; descriptors come with it.
@@ -23,6 +24,7 @@ MOST_INHERITED = 64
 MOST_SPARES = 3
 
 _ready: list[Spare] = []
+_since: list[Moment] = []
 
 
 class Spare:
@@ -65,8 +67,14 @@ def stand_ready(count: int) -> None:
     """Makes so many spares, and not more than `MOST_SPARES`; none where a fork is not safe. Before anything else is begun."""
     if sys.platform != "linux" or threading.active_count() > 1:
         return
+    _since[:] = [Moment.now()]
     while len(_ready) < min(count, MOST_SPARES):
         _ready.append(Spare())
+
+
+def ready_since() -> Moment | None:
+    """When the spares that are left were made; None where there is none."""
+    return _since[0] if _ready else None
 
 
 def take() -> Spare | None:

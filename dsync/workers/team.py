@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import time
 from collections.abc import Callable
-from pathlib import Path
 
+from dsync.workers import spares
+from dsync.workers.cores import Moment
 from dsync.workers.here import Here, Worker, WorkerDied
 from dsync.workers.process import Process
 
@@ -66,12 +65,18 @@ class Team:
     async def grow(self, most: int, start: Callable[[], Process], remaining: Callable[[], int]) -> None:
         """Adds processes, up to `most` workers, whenever this one is busy, a core is idle and enough partitions remain.
 
-        Runs until cancelled or full. A process that cannot be started ends the growth: the run goes on with those it has.
+        One that stands ready costs so little that an idle core is enough. Runs until cancelled or full. A process that cannot be
+        started ends the growth: the run goes on with those it has.
         """
+        seen = spares.ready_since()
         while len(self.workers) < most:
-            before = _clock()
-            await asyncio.sleep(LOOK_SECONDS)
-            if remaining() <= len(self.workers) or not _pays(before, _clock()):
+            if seen is None:
+                before = Moment.now()
+                await asyncio.sleep(LOOK_SECONDS)
+                pays = before.is_busy(BUSY) and before.has_idle(IDLE_CORES)
+            else:
+                pays, seen = seen.has_idle(IDLE_CORES), None
+            if remaining() <= len(self.workers) or not pays:
                 continue
             process = start()
             try:
@@ -86,22 +91,3 @@ class Team:
             self.workers.append(process)
             self._here.hand_over()
             logger.info("%d processes copy now", len(self.workers))
-
-
-def _clock() -> tuple[float, float, float]:
-    """(wall seconds, this process's CPU seconds, idle seconds of all cores)."""
-    return time.monotonic(), time.process_time(), _idle_seconds()
-
-
-def _pays(before: tuple[float, float, float], after: tuple[float, float, float]) -> bool:
-    wall, cpu, idle = (late - early for early, late in zip(before, after, strict=True))
-    return cpu / wall >= BUSY and idle / wall >= IDLE_CORES
-
-
-def _idle_seconds() -> float:
-    """Idle time of all cores together since boot; where the system does not tell, always enough."""
-    try:
-        fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()
-    except OSError:
-        return time.monotonic() * (os.cpu_count() or 1)
-    return (int(fields[4]) + int(fields[5])) / os.sysconf("SC_CLK_TCK")

@@ -1,0 +1,41 @@
+"""How busy this process and the machine's cores are."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Seconds so far: of the clock, of this process's CPU time, and idle ones of all cores together."""
+
+    wall: float
+    cpu: float
+    idle: float
+
+    @classmethod
+    def now(cls) -> Moment:
+        """This one."""
+        return cls(time.monotonic(), time.process_time(), _idle_seconds())
+
+    def is_busy(self, share: float) -> bool:
+        """Whether this process has kept so much of a core busy since then."""
+        now = Moment.now()
+        return now.cpu - self.cpu >= share * (now.wall - self.wall)
+
+    def has_idle(self, cores: float) -> bool:
+        """Whether so many cores have been idle since then, on average."""
+        now = Moment.now()
+        return now.idle - self.idle >= cores * (now.wall - self.wall)
+
+
+def _idle_seconds() -> float:
+    """Since boot; where the system does not tell, always enough."""
+    try:
+        fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()
+    except OSError:
+        return time.monotonic() * (os.cpu_count() or 1)
+    return (int(fields[4]) + int(fields[5])) / os.sysconf("SC_CLK_TCK")
