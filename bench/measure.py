@@ -43,8 +43,9 @@ class Run:
 
 @dataclass(frozen=True)
 class Timing:
-    """The runs of a command after its warm-up."""
+    """The runs of a command after its warm-up, in which alone memory was looked at: looking takes the time of a core."""
 
+    warm_up: Run
     runs: tuple[Run, ...]
 
     @property
@@ -59,8 +60,8 @@ class Timing:
 
     @property
     def peak_bytes(self) -> int:
-        """The highest of all runs."""
-        return max(run.peak_bytes for run in self.runs)
+        """The most that the warm-up held."""
+        return self.warm_up.peak_bytes
 
 
 def repeat(command: Sequence[str], before: Callable[[], None], runs: int) -> Timing:
@@ -78,30 +79,28 @@ def in_turn(
 
     `before` clears what the last run wrote; `after(name)` looks at what the warm-up of a command left. Neither is timed.
     """
-    timed: dict[str, list[Run]] = {name: [] for name in commands}
+    done: dict[str, list[Run]] = {name: [] for name in commands}
     for number in range(runs + 1):
         for name, command in commands.items():
             before()
-            run = once(command)
-            if number:
-                timed[name].append(run)
-            else:
+            done[name].append(once(command, sampled=number == 0))
+            if number == 0:
                 after(name)
-    return {name: Timing(tuple(each)) for name, each in timed.items()}
+    return {name: Timing(warm_up, tuple(timed)) for name, (warm_up, *timed) in done.items()}
 
 
-def once(command: Sequence[str]) -> Run:
-    """Runs a command to its end. Raises RuntimeError with its output where it fails."""
+def once(command: Sequence[str], *, sampled: bool = True) -> Run:
+    """Runs a command to its end, and looks at its memory meanwhile. Raises RuntimeError with its output where it fails."""
     with tempfile.TemporaryFile() as out:
         start = time.perf_counter()
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, env=_environment()
         )
-        memory = _Memory(process.pid, start)
+        memory = _Memory(process.pid, start) if sampled else None
         _, status, used = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - start
         process.returncode = os.waitstatus_to_exitcode(status)
-        samples = memory.end()
+        samples = memory.end() if memory else ()
         if process.returncode:
             out.seek(0)
             said = out.read()[-3000:].decode(errors="replace")

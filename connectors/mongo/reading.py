@@ -200,9 +200,10 @@ class Reader:
 
 def cut(documents: list[bytes], most_documents: int, most_bytes: int) -> tuple[int, bool]:
     """How many of the documents make a page, and whether it is full: it has that many documents, or bytes at least."""
-    sizes = list(itertools.accumulate(map(len, documents[:most_documents])))
-    if not sizes or sizes[-1] < most_bytes:
-        return len(sizes), len(sizes) == most_documents
+    taken = documents[:most_documents]
+    if sum(map(len, taken)) < most_bytes:
+        return len(taken), len(taken) == most_documents
+    sizes = list(itertools.accumulate(map(len, taken)))
     return bisect.bisect_left(sizes, most_bytes) + 1, True
 
 

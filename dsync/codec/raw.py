@@ -6,6 +6,7 @@ InvalidBson or answers nonsense, but never reads outside the buffer. `check` is 
 
 from __future__ import annotations
 
+import itertools
 import struct
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from decimal import Decimal
@@ -125,20 +126,29 @@ def slice_array(buffer: bytes, at: int = 0) -> list[bytes]:
 def _slices(buffer: bytes, at: int, end: int) -> list[bytes]:
     at += 4
     documents: list[bytes] = []
-    append = documents.append
     # The keys are "0", "1", ...: their widths are known, which spares a search per document.
-    width, next_width = 1, 10
-    while at < end:
-        if len(documents) == next_width:
-            width, next_width = width + 1, next_width * 10
-        start = at + 2 + width
-        if buffer[at] != DOCUMENT or buffer[start - 1]:
-            raise InvalidBson(f"not an array of documents at byte {at}")
-        at = start + int32_at(buffer, start)[0]
-        if at < start + 5 or at > end:
-            raise InvalidBson(f"a BSON document leaves its array at byte {start}")
-        append(buffer[start:at])
+    for width in itertools.count(1):
+        begun, before = len(documents), 2 + width
+        for _ in itertools.repeat(None, 10**width - begun):
+            if at >= end:
+                break
+            start = at + before
+            at = start + int32_at(buffer, start)[0]
+            documents.append(buffer[start:at])
+        # One look at all of them costs less than one at each: a wrong size leaves a document too short, or ends elsewhere.
+        if min(map(len, documents[begun:]), default=5) < 5:
+            raise InvalidBson(f"an array of BSON documents has one of no size before byte {at}")
+        if at >= end:
+            break
+    if at > end or (documents and not _ends_with(buffer, end - len(documents[-1]), len(documents) - 1)):
+        raise InvalidBson(f"not an array of BSON documents up to byte {end}")
     return documents
+
+
+def _ends_with(buffer: bytes, start: int, index: int) -> bool:
+    """Whether the last document, which starts there, has this index: then every one before it was found where it is."""
+    key = b"%c%d\0" % (DOCUMENT, index)
+    return buffer[start - len(key) : start] == key
 
 
 def array(documents: Sequence[bytes]) -> bytes:
