@@ -1,4 +1,4 @@
-"""The servers of a bench: MongoDB as the tests start it, MinIO where there is one, else moto."""
+"""The servers of a bench: a MongoDB replica set of one, MinIO where there is one, else moto."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class Servers:
 
 @contextlib.contextmanager
 def started() -> Iterator[Servers]:
-    """Both servers, until the end."""
-    with mongod.replica_set() as mongo_uri, _s3() as (endpoint, kind):
+    """Both servers, until the end; mongod with the cache that it has wherever nobody says otherwise."""
+    with mongod.replica_set(cache_gigabytes=None) as mongo_uri, _s3() as (endpoint, kind):
         yield Servers(mongo_uri, endpoint, kind)
 
 

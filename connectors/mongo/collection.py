@@ -6,8 +6,10 @@ import asyncio
 import dataclasses
 import itertools
 import re
+import struct
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, TypeVar
 
 from connectors.mongo import errors, ids
@@ -31,8 +33,13 @@ SHOWN_IDS = 5
 # value, are looked for first: a search for plain bytes is the fastest.
 NINE_ZEROS = bytes(9)
 ZERO_TIMESTAMP = re.compile(rb"\x11[^\0]*\0\0{8}")
+# A document's size, the type and the key of its first field.
+ID_KEY = b"_id\0"
+HEAD_BYTES = 5 + len(ID_KEY)
 # A type byte and a key that begins with "$", or what looks like it.
 DOLLAR_KEY = re.compile(rb"[\x01-\x13\x7f\xff]\$")
+
+_head = itemgetter(slice(0, HEAD_BYTES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +256,10 @@ def _raise_unsure(reply: Mapping[str, Any], failed: Sequence[WriteError], doing:
 
 def chunks(items: Sequence[Item], most: int, size: Callable[[Item], int]) -> Iterator[Sequence[Item]]:
     """Runs of documents or updates that fit into one command each; `size` is what one takes of it, in bytes."""
+    if len(items) <= most and sum(map(size, items)) <= COMMAND_BYTES:
+        if items:
+            yield items
+        return
     start, total = 0, 0
     for index, item in enumerate(items):
         needed = size(item)
@@ -332,6 +343,8 @@ def _is_zero_timestamp(kind: int, name: bytes, value: bytes) -> bool:
 
 def check_framing(documents: Sequence[bytes], namespace: str) -> None:
     """Raises DataError for documents without an `_id`, too large, or not as long as they say: the cheap checks."""
+    if _are_framed(documents):
+        return
     for document in documents:
         if len(document) > DOCUMENT_BYTES:
             kind = ids.NAMES.get(raw.id_of(document)[0], "unknown")
@@ -342,6 +355,19 @@ def check_framing(documents: Sequence[bytes], namespace: str) -> None:
             raise DataError(f"a document for {namespace!r} is not BSON: its length is wrong")
         if document[5:9] != b"_id\0":
             _check_has_id(document, namespace)
+
+
+def _are_framed(documents: Sequence[bytes]) -> bool:
+    """Whether all of them are sound, of a small size and begin with their `_id`, by one look at all heads."""
+    sizes = list(map(len, documents))
+    heads = b"".join(map(_head, documents))
+    count = len(sizes)
+    if max(sizes, default=0) > DOCUMENT_BYTES or len(heads) != HEAD_BYTES * count:
+        return False
+    claimed = struct.pack(f"<{count}i", *sizes)
+    return all(heads[byte::HEAD_BYTES] == claimed[byte::4] for byte in range(4)) and all(
+        heads[5 + byte :: HEAD_BYTES] == ID_KEY[byte : byte + 1] * count for byte in range(len(ID_KEY))
+    )
 
 
 def _check_has_id(document: bytes, namespace: str) -> None:

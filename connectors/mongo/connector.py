@@ -188,7 +188,8 @@ class MongoConnector(Connector):
         database, name = namespaces.split_for_writing(request.namespace, self._address)
         flow_and_partition = request.write_id.split("/", 2)[:2]
         partition = "/".join([*flow_and_partition, request.namespace])
-        await self._writer.write(database, name, request.data, partition)
+        # once: each look into the message makes the documents anew
+        await self._writer.write(database, name, list(request.data), partition)
         return wire.WriteDataResponse()
 
     async def WriteUpdates(self, request: wire.WriteUpdatesRequest) -> wire.WriteUpdatesResponse:

@@ -273,7 +273,7 @@ def _timestamp(value: bytes) -> Timestamp:
 
 def raw_documents(documents: Sequence[bytes]) -> list[RawBSONDocument]:
     """Documents for the driver to send as they are."""
-    return [Encoded(document) for document in documents]
+    return list(map(Encoded, documents))
 
 
 class Encoded(RawBSONDocument):

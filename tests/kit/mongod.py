@@ -40,8 +40,10 @@ def binary() -> Path:
 class Mongod:
     """A replica set of one member, as a context manager; `kill` and `start` restart it on the same port and data."""
 
-    def __init__(self, *options: str, oplog_megabytes: int = 990) -> None:
+    def __init__(self, *options: str, oplog_megabytes: int = 990, cache_gigabytes: float | None = 0.5) -> None:
+        """A cache of None is what the server takes by itself, about half of the memory."""
         self.options = options
+        self.cache_gigabytes = cache_gigabytes
         self.oplog_megabytes = oplog_megabytes
         self.port = 0
         self._folder = tempfile.TemporaryDirectory(prefix="mongod-", ignore_cleanup_errors=True)
@@ -111,17 +113,19 @@ class Mongod:
 
 def _command(server: Mongod) -> Sequence[str | Path]:
     options = [f"--port={server.port}", "--bind_ip=127.0.0.1", "--replSet=rs0", f"--dbpath={server.folder}"]
-    options += ["--nounixsocket", "--wiredTigerCacheSizeGB=0.5", f"--oplogSize={server.oplog_megabytes}"]
+    options += ["--nounixsocket", f"--oplogSize={server.oplog_megabytes}"]
+    if server.cache_gigabytes is not None:
+        options.append(f"--wiredTigerCacheSizeGB={server.cache_gigabytes}")
     parameters = ["enableTestCommands=1", "diagnosticDataCollectionEnabled=false", "periodicNoopIntervalSecs=1"]
     return [binary(), *options, *(f"--setParameter={each}" for each in parameters), *server.options]
 
 
 @contextlib.contextmanager
-def replica_set(*options: str) -> Iterator[str]:
+def replica_set(*options: str, cache_gigabytes: float | None = 0.5) -> Iterator[str]:
     """The URI of a replica set that takes writes. Raises MissingServerError where there is none to be had."""
     given = os.environ.get("MONGO_TEST")
     if given:
         yield given
         return
-    with Mongod(*options) as server:
+    with Mongod(*options, cache_gigabytes=cache_gigabytes) as server:
         yield server.uri
