@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import logging
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from bson.timestamp import Timestamp
 
@@ -32,6 +32,7 @@ from dsync.errors import (
     UnimplementedError,
     UsageError,
 )
+from dsync.wire.local import LocalPage
 
 LOG = logging.getLogger(__name__)
 
@@ -98,12 +99,14 @@ class MongoConnector(Connector):
             lsn_stream=streams,
             definitions=definitions.KIND,
             updates=streams,
+            lines=True,
         )
         sink = wire.Capabilities.Sink(
             supported_data_types=[wire.BSON],
             preferred_batch_bytes=BATCH_BYTES,
             updates=True,
             keyed=True,
+            lines=True,
             definitions=definitions.KIND,
         )
         now = await self._now() if streams else None
@@ -180,6 +183,8 @@ class MongoConnector(Connector):
         _expect_bson(request.type)
         partition = request.partition
         documents, cursor = await self._reader.page(partition.namespace, partition.cursor, request.cursor)
+        if request.lines:
+            return cast("wire.ListDataResponse", LocalPage(documents, cursor))
         return wire.ListDataResponse(data=documents, next_cursor=cursor)
 
     async def WriteData(self, request: wire.WriteDataRequest) -> wire.WriteDataResponse:

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import click
 
+from dsync import heap
 from dsync.cli.ending import clean
 from dsync.errors import UsageError
 
@@ -75,4 +76,5 @@ class Stop:
 
 def run_async(main: Coroutine[Any, Any, Result]) -> Result:
     """Runs the coroutine to its end; a blocked thread does not keep a failed or stopped process alive."""
+    heap.keep_freed()
     return asyncio.run(main)

@@ -38,9 +38,9 @@ class Agreement:
 
     @property
     def lines(self) -> bool:
-        """Whether documents can go from one end to the other as lines of text."""
+        """Whether documents can go from one end to the other as lines of text, or without messages around them."""
         offered, taken = self.source.capabilities.source.lines, self.sink.lines
-        return offered and taken and self.transform is None and self.native == self.type == wire.EXTENDED_JSON
+        return offered and taken and self.transform is None and self.native == self.type
 
     @property
     def sink(self) -> wire.Capabilities.Sink:

@@ -8,7 +8,7 @@ import contextlib
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from dsync import wire
 from dsync.cancel import cancel
@@ -18,6 +18,7 @@ from dsync.errors import DsyncError
 from dsync.flow.gauge import Gauge
 from dsync.wire.gen.dsync.v1.flow_pb2 import Checkpoint, Step, Written
 from dsync.wire.limits import MOST_BATCH_BYTES
+from dsync.wire.local import LocalBatch, LocalPage
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,8 @@ class StepSettings:
     type: wire.Type
     batch_bytes: int
     batch_documents: int
-    # Pages and batches of text may be lines: both ends are in this process, and nobody between them looks at documents.
+    # Pages and batches may be lines of text or no messages at all: both ends are in this process, and nobody between them looks
+    # at documents.
     lines: bool = False
     # Batches of one partition that may be under way at once.
     in_flight: int = 2
@@ -162,6 +164,7 @@ async def read_batch(source: Connector, settings: StepSettings, step: Step, at: 
             break
     written = _written(at, planned.destination)
     request = gathered.request(
+        local=settings.lines,
         namespace=planned.destination,
         type=settings.type,
         write_id=f"{settings.flow}/{planned.number:05d}/{written.batches}/{planned.destination}",
@@ -180,11 +183,11 @@ class Gathered:
     _lines: list[builtins.bytes] = field(default_factory=list)
     _documents: list[builtins.bytes] = field(default_factory=list)
 
-    def take(self, page: wire.ListDataResponse) -> bool:
+    def take(self, page: wire.ListDataResponse | LocalPage) -> bool:
         """Takes a page's documents; False where they would be too much."""
         lines = page.lines if page.lines_count else b""
         # each look into a message's list makes its documents anew
-        data = [] if lines else list(page.data)
+        data = [] if lines else page.data if isinstance(page, LocalPage) else list(page.data)
         count = page.lines_count if lines else len(data)
         size = len(lines) - count if lines else sum(map(len, data))
         if self.bytes and self.bytes + size > MOST_BATCH_BYTES:
@@ -192,7 +195,8 @@ class Gathered:
         if lines and not self._documents:
             self._lines.append(lines)
         elif count:
-            self._documents += self._apart() + (Lines(lines, count)[:] if lines else data)
+            self._documents += self._apart()
+            self._documents += Lines(lines, count) if lines else data
         self.count += count
         self.bytes += size
         return True
@@ -202,8 +206,10 @@ class Gathered:
         lines, self._lines = b"".join(self._lines), []
         return lines.split(b"\n")[:-1]
 
-    def request(self, **fields: Any) -> wire.WriteDataRequest:
-        """All of it."""
+    def request(self, *, local: bool = False, **fields: Any) -> wire.WriteDataRequest:
+        """All of it; `local` where the sink takes something else for a message."""
+        if local and not self._lines:
+            return cast("wire.WriteDataRequest", LocalBatch(self._documents, **fields))
         if self._lines:
             return wire.WriteDataRequest(lines=b"".join(self._lines), lines_count=self.count, **fields)
         return wire.WriteDataRequest(data=self._documents, **fields)

@@ -10,7 +10,7 @@ import os
 import signal
 import socket
 
-from dsync import garbage
+from dsync import garbage, heap
 from dsync.flow.ends import Assignment
 from dsync.flow.gauge import Gauge
 from dsync.wire.gen.dsync.v1.flow_pb2 import Checkpoint, Step, StepResult
@@ -82,6 +82,7 @@ async def take_step(here: Here, step: Step, report: Report) -> StepResult:
 
 def work(end: socket.socket) -> None:
     """Runs until the pair closes."""
+    heap.keep_freed()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the coordinator decides what Ctrl-C means
     asyncio.run(serve(end))
     garbage.leave_to_the_system()

@@ -206,7 +206,9 @@ class Capabilities(google.protobuf.message.Message):
         definitions: builtins.str
         """dsync: the kind of definitions that ReadDefinitions gives. Empty: none."""
         lines: builtins.bool
-        """dsync, within one process only: answers with `lines` where that is asked for."""
+        """dsync, within one process only: answers with `lines`, or with something that has an answer's fields, where that is
+        asked for.
+        """
         @property
         def supported_data_types(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[Global___DataType.ValueType]:
             """In the order of preference."""
@@ -254,7 +256,7 @@ class Capabilities(google.protobuf.message.Message):
         definitions: builtins.str
         """dsync: the kind of definitions that WriteDefinition takes. Empty: none."""
         lines: builtins.bool
-        """dsync, within one process only: takes `lines`."""
+        """dsync, within one process only: takes `lines`, and what has the fields of a request."""
         @property
         def supported_data_types(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[Global___DataType.ValueType]:
             """In the order of preference."""
