@@ -16,6 +16,7 @@ from dsync.errors import UsageError
 from dsync.flow.step import Gathered
 from dsync.run import migrate
 from dsync.testing.faults import Faulty
+from dsync.wire.local import LocalBatch, LocalPage
 from tests.engine.driving import settings
 from tests.wire.served import served
 
@@ -132,3 +133,13 @@ async def test_other_processes_are_neither_given_lines_nor_taken_at_their_word(t
                 wire.WriteDataRequest(namespace="a", type=wire.EXTENDED_JSON, lines=b"no json\n", lines_count=1)
             )
     assert not (tmp_path / "a.jsonl").exists()
+
+
+def test_documents_go_without_messages_around_them_where_the_sink_takes_that() -> None:
+    gathered = Gathered()
+    assert gathered.take(LocalPage([b"1", b"2"], b"next")) and gathered.take(page(data=(b"3",)))
+    batch = gathered.request(local=True, namespace="n", type=wire.BSON, write_id="f/0/0/n")
+    assert isinstance(batch, LocalBatch)
+    assert (list(batch.data), batch.namespace, batch.lines_count, gathered.bytes) == ([b"1", b"2", b"3"], "n", 0, 3)
+    message = gathered.request(namespace="n", type=wire.BSON, write_id="f/0/0/n")
+    assert list(message.data) == list(batch.data)
