@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import builtins
 import contextlib
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
@@ -160,7 +159,7 @@ async def read_batch(source: Connector, settings: StepSettings, step: Step, at: 
         cursor = page.next_cursor
         # a source and a sink that never suspend must not hold the loop
         await asyncio.sleep(0)
-        if not cursor or gathered.bytes >= settings.batch_bytes or gathered.count >= settings.batch_documents:
+        if not cursor or gathered.size >= settings.batch_bytes or gathered.count >= settings.batch_documents:
             break
     written = _written(at, planned.destination)
     request = gathered.request(
@@ -169,8 +168,8 @@ async def read_batch(source: Connector, settings: StepSettings, step: Step, at: 
         type=settings.type,
         write_id=f"{settings.flow}/{planned.number:05d}/{written.batches}/{planned.destination}",
     )
-    after = _advanced(at, cursor, written, gathered.count, gathered.bytes)
-    return Batch([request] if gathered.count else [], gathered.bytes, after)
+    after = _advanced(at, cursor, written, gathered.count, gathered.size)
+    return Batch([request] if gathered.count else [], gathered.size, after)
 
 
 @dataclass(slots=True)
@@ -179,9 +178,9 @@ class Gathered:
 
     count: int = 0
     # Of documents, without what stands between them.
-    bytes: int = 0
-    _lines: list[builtins.bytes] = field(default_factory=list)
-    _documents: list[builtins.bytes] = field(default_factory=list)
+    size: int = 0
+    _lines: list[bytes] = field(default_factory=list)
+    _documents: list[bytes] = field(default_factory=list)
 
     def take(self, page: wire.ListDataResponse | LocalPage) -> bool:
         """Takes a page's documents; False where they would be too much."""
@@ -190,7 +189,7 @@ class Gathered:
         data = [] if lines else page.data if isinstance(page, LocalPage) else list(page.data)
         count = page.lines_count if lines else len(data)
         size = len(lines) - count if lines else sum(map(len, data))
-        if self.bytes and self.bytes + size > MOST_BATCH_BYTES:
+        if self.size and self.size + size > MOST_BATCH_BYTES:
             return False
         if lines and not self._documents:
             self._lines.append(lines)
@@ -198,10 +197,10 @@ class Gathered:
             self._documents += self._apart()
             self._documents += Lines(lines, count) if lines else data
         self.count += count
-        self.bytes += size
+        self.size += size
         return True
 
-    def _apart(self) -> list[builtins.bytes]:
+    def _apart(self) -> list[bytes]:
         """The documents of the lines so far, which are none then."""
         lines, self._lines = b"".join(self._lines), []
         return lines.split(b"\n")[:-1]

@@ -84,6 +84,7 @@ def take() -> Spare | None:
 
 def _wait(end: socket.socket, others: Sequence[socket.socket]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     for other in others:
         other.close()
     # as in a process that is started anew

@@ -47,11 +47,11 @@ def test_lines_are_a_sequence_of_documents() -> None:
 def test_pages_of_lines_become_one_text_and_any_other_page_takes_them_apart() -> None:
     gathered = Gathered()
     assert gathered.take(page(b"1\n2\n")) and gathered.take(page(b"3\n"))
-    assert (gathered.count, gathered.bytes) == (3, 3)
+    assert (gathered.count, gathered.size) == (3, 3)
     assert gathered.request().lines == b"1\n2\n3\n"
     assert gathered.take(page(data=(b"[\n4]",))) and gathered.take(page(b"5\n")) and gathered.take(page())
     request = gathered.request()
-    assert (list(request.data), request.lines, gathered.count, gathered.bytes) == (
+    assert (list(request.data), request.lines, gathered.count, gathered.size) == (
         [b"1", b"2", b"3", b"[\n4]", b"5"],
         b"",
         5,
@@ -140,6 +140,6 @@ def test_documents_go_without_messages_around_them_where_the_sink_takes_that() -
     assert gathered.take(LocalPage([b"1", b"2"], b"next")) and gathered.take(page(data=(b"3",)))
     batch = gathered.request(local=True, namespace="n", type=wire.BSON, write_id="f/0/0/n")
     assert isinstance(batch, LocalBatch)
-    assert (list(batch.data), batch.namespace, batch.lines_count, gathered.bytes) == ([b"1", b"2", b"3"], "n", 0, 3)
+    assert (list(batch.data), batch.namespace, batch.lines_count, gathered.size) == ([b"1", b"2", b"3"], "n", 0, 3)
     message = gathered.request(namespace="n", type=wire.BSON, write_id="f/0/0/n")
     assert list(message.data) == list(batch.data)
