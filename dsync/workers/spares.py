@@ -5,6 +5,7 @@ A process that is started anew takes 0.15 s until it has imported as much, which
 
 from __future__ import annotations
 
+import gc
 import logging
 import multiprocessing
 import signal
@@ -68,6 +69,7 @@ def stand_ready(count: int) -> None:
     if sys.platform != "linux" or threading.active_count() > 1:
         return
     _since[:] = [Moment.now()]
+    gc.freeze()  # what is imported stays; a look for garbage in it would make each fork's own copy of it
     while len(_ready) < min(count, MOST_SPARES):
         _ready.append(Spare())
 
