@@ -317,7 +317,7 @@ class Run:
         if engine is not None:
             return crews.on_cluster(engine, self.flow, self.state, assignment, self.settings, self.stop)
         ends = self.source, self.sink, reader(self.stage)
-        return crews.at_hand(ends, assignment, self.settings, self._inherited(), job.remaining)
+        return crews.at_hand(ends, assignment, self.settings, self._inherited(), job)
 
     def _inherited(self) -> tuple[int, ...] | None:
         """What other processes of this machine get to hold the flow with; None where there can be none."""

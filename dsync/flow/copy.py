@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 COMMIT_SECONDS, SLOWEST_COMMIT_SECONDS, COMMIT_SHARE = 0.02, 0.06, 0.15
 # Seconds that steps get to come to their end after a stop was asked for.
 DRAIN_SECONDS = 4.0
+# Opening both ends once more, in another process, takes longer than to copy so much.
+SMALL_BYTES, SMALL_DOCUMENTS = 4 << 20, 10_000
 # Workers that may end, one after the other, over one step.
 MOST_DEATHS = 5
 
@@ -108,6 +110,16 @@ class Copy:
     def remaining(self) -> int:
         """Partitions that are not done."""
         return self._open.total()
+
+    @property
+    def is_small(self) -> bool:
+        """Whether what is left when the run begins is known to be little."""
+        left = [progress.planned.partition for progress in self.plan if not progress.checkpoint.done]
+        if all(each.estimated_bytes for each in left):
+            return sum(each.estimated_bytes for each in left) < SMALL_BYTES
+        return (
+            all(each.estimated_count for each in left) and sum(each.estimated_count for each in left) < SMALL_DOCUMENTS
+        )
 
     @property
     def _ending(self) -> bool:

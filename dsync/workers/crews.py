@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
@@ -16,6 +16,7 @@ from dsync.endpoint import Endpoint, settled_transform
 from dsync.engine import DaskEngine, parse_engine
 from dsync.errors import DsyncError, UsageError
 from dsync.flow import budget
+from dsync.flow.copy import Copy
 from dsync.flow.ends import Assignment
 from dsync.flow.gauge import Gauge
 from dsync.flow.step import Read
@@ -39,7 +40,7 @@ async def at_hand(
     assignment: Assignment,
     settings: Settings,
     inherited: tuple[int, ...] | None,
-    remaining: Callable[[], int],
+    job: Copy,
 ) -> AsyncIterator[Crew]:
     """This process, its ends open, and more on this machine where they pay; `inherited` None: this process alone."""
     memory = settings.memory_limit or budget.default_memory_limit()
@@ -47,7 +48,9 @@ async def at_hand(
     each = replace(assignment, gauge_bytes=budget.gauge_bytes(memory, count))
     source, sink, read = ends
     team = Team(Here(source, sink, each.steps, Gauge(each.gauge_bytes), read))
-    growth = asyncio.create_task(team.grow(count, lambda: Process(each, inherited or ()), remaining))
+    growth = asyncio.create_task(
+        team.grow(count, lambda: Process(each, inherited or ()), job.remaining, small=job.is_small)
+    )
     try:
         yield team
     finally:

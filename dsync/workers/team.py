@@ -15,6 +15,7 @@ logger = logging.getLogger(__name__)
 
 # Seconds between two looks at whether another process would pay.
 LOOK_SECONDS = 0.03
+SMALL_LOOK_SECONDS = 0.25
 # Another process pays when this one keeps its core busy, and a core is idle.
 BUSY, IDLE_CORES = 0.8, 0.5
 
@@ -62,17 +63,20 @@ class Team:
         """Ends all processes."""
         await asyncio.gather(*(worker.close() for worker in self.workers))
 
-    async def grow(self, most: int, start: Callable[[], Process], remaining: Callable[[], int]) -> None:
+    async def grow(
+        self, most: int, start: Callable[[], Process], remaining: Callable[[], int], *, small: bool = False
+    ) -> None:
         """Adds processes, up to `most` workers, whenever this one is busy, a core is idle and enough partitions remain.
 
-        One that stands ready costs so little that an idle core is enough. Runs until cancelled or full. A process that cannot be
-        started ends the growth: the run goes on with those it has.
+        One that stands ready costs so little that an idle core is enough; `small` work gets none before it has proven long.
+        Runs until cancelled or full. A process that cannot be started ends the growth: the run goes on with those it has.
         """
-        seen = spares.ready_since()
+        seen = None if small else spares.ready_since()
+        look = SMALL_LOOK_SECONDS if small else LOOK_SECONDS
         while len(self.workers) < most:
             if seen is None:
                 before = Moment.now()
-                await asyncio.sleep(LOOK_SECONDS)
+                await asyncio.sleep(look)
                 pays = before.is_busy(BUSY) and before.has_idle(IDLE_CORES)
             else:
                 pays, seen = seen.has_idle(IDLE_CORES), None
