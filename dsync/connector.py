@@ -27,9 +27,6 @@ class Connector(Opened):
     async def open(self) -> None:
         """Connects; called once, before any other method. Raises EndpointError where the store cannot be used."""
 
-    async def close(self) -> None:
-        """Lets go of everything; called once, also after a failed `open`."""
-
     def _lacks(self, method: str) -> UnimplementedError:
         return UnimplementedError(f"{type(self).__name__} has no {method}")
 

@@ -15,6 +15,8 @@ from dsync.errors import DataError
 WINDOW_BYTES = 64 << 10
 SCAN_BYTES = 1 << 20
 SHORT_SCAN_BYTES = 256
+# Stays in the cache of a core.
+COUNT_BYTES = 128 << 10
 
 _RESTS = {Rest.MORE: jsontext.Rest.MORE, Rest.CUT: jsontext.Rest.CUT, Rest.END: jsontext.Rest.END}
 
@@ -90,10 +92,6 @@ class JsonFormat:
 
     def _placed(self, error: jsontext.TextError) -> DataError:
         return DataError(f"{self._name!r} {error.message}", remedy=error.remedy)
-
-
-# Stays in the cache of a core.
-COUNT_BYTES = 128 << 10
 
 
 def count_lines(content: Content, start: int, end: int) -> int:

@@ -23,13 +23,11 @@ class Moment:
 
     def is_busy(self, share: float) -> bool:
         """Whether this process has kept so much of a core busy since then."""
-        now = Moment.now()
-        return now.cpu - self.cpu >= share * (now.wall - self.wall)
+        return time.process_time() - self.cpu >= share * (time.monotonic() - self.wall)
 
     def has_idle(self, cores: float) -> bool:
         """Whether so many cores have been idle since then, on average."""
-        now = Moment.now()
-        return now.idle - self.idle >= cores * (now.wall - self.wall)
+        return _idle_seconds() - self.idle >= cores * (time.monotonic() - self.wall)
 
 
 def _idle_seconds() -> float:

@@ -25,13 +25,13 @@ MOST_INHERITED = 64
 MOST_SPARES = 3
 
 _ready: list[Spare] = []
-_since: list[Moment] = []
 
 
 class Spare:
     """A process that waits to be called, and ends when the pair closes. Waits and is killed like one of `subprocess`."""
 
     def __init__(self) -> None:
+        self.made = Moment.now()
         self.end, theirs = socket.socketpair()
         with theirs:
             # a fork has the ends of earlier spares too, which would keep those alive
@@ -39,7 +39,12 @@ class Spare:
             self._process = multiprocessing.get_context("fork").Process(
                 target=_wait, args=(theirs, others), daemon=True
             )
-            self._process.start()
+            # Ctrl-C goes to every process of a terminal: to this one only when it has said that it does not care
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+            try:
+                self._process.start()
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     @property
     def pid(self) -> int:
@@ -68,15 +73,14 @@ def stand_ready(count: int) -> None:
     """Makes so many spares, and not more than `MOST_SPARES`; none where a fork is not safe. Before anything else is begun."""
     if sys.platform != "linux" or threading.active_count() > 1:
         return
-    _since[:] = [Moment.now()]
     gc.freeze()  # what is imported stays; a look for garbage in it would make each fork's own copy of it
     while len(_ready) < min(count, MOST_SPARES):
         _ready.append(Spare())
 
 
 def ready_since() -> Moment | None:
-    """When the spares that are left were made; None where there is none."""
-    return _since[0] if _ready else None
+    """When the first of the spares that are left was made; None where there is none."""
+    return _ready[0].made if _ready else None
 
 
 def take() -> Spare | None:

@@ -102,6 +102,23 @@ def test_a_spare_that_somebody_killed_is_replaced_by_a_new_process() -> None:
     assert read == 50_000
 
 
+def test_ctrl_c_at_once_does_no_harm_to_a_spare() -> None:
+    pid, called, read = run("""
+        import signal
+        for each in spares._ready:
+            os.kill(each.pid, signal.SIGINT)
+        async def main():
+            pid = spares._ready[-1].pid
+            worker = Process(assignment())
+            await worker.start()
+            result = await worker.step(Step(planned=await partition()), ignore)
+            print(json.dumps([pid, worker._process.pid, result.checkpoint.read]))
+            await worker.close()
+        asyncio.run(main())
+    """)
+    assert (called, read) == (pid, 50_000)
+
+
 def test_no_fork_is_made_of_a_process_with_threads() -> None:
     found = run("""
         import threading
