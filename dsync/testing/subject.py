@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -183,13 +184,24 @@ def assert_silent(error: BaseException) -> None:
     assert CANARY not in repr(error)
 
 
+def hear_logs(caplog: pytest.LogCaptureFixture, endpoint: Any) -> None:
+    """From now on caplog gets all that dsync and the connector's package log, whatever levels a test before this one has set."""
+    for name in ("", *_own_loggers(endpoint)):
+        caplog.set_level(logging.DEBUG, logger=name or None)
+
+
 def assert_logs_silent(caplog: pytest.LogCaptureFixture, endpoint: Any) -> None:
     """Nothing that dsync or the connector's package logged quotes a secret or a document; drivers log what they like."""
+    roots = _own_loggers(endpoint)
+    own = [record for record in caplog.records if record.name.partition(".")[0] in roots]
+    assert CANARY not in "\n".join(record.getMessage() for record in own)
+
+
+def _own_loggers(endpoint: Any) -> set[str]:
     roots = {"dsync", "connectors"}
     if isinstance(endpoint, Endpoint):
         roots.add(endpoint.spec.factory.partition(":")[0].partition(".")[0])
-    own = [record for record in caplog.records if record.name.partition(".")[0] in roots]
-    assert CANARY not in "\n".join(record.getMessage() for record in own)
+    return roots
 
 
 async def first(stream: AsyncIterator[Any]) -> Any:

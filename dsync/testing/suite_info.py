@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 import pytest
@@ -14,7 +13,16 @@ from dsync.connector import Connector
 from dsync.endpoint import Endpoint
 from dsync.errors import DsyncError, EndpointError, NotFoundError, TransientError, UnimplementedError, UsageError
 from dsync.testing.samples import CANARY
-from dsync.testing.subject import Subject, assert_logs_silent, assert_silent, elsewhere, first, refused, through
+from dsync.testing.subject import (
+    Subject,
+    assert_logs_silent,
+    assert_silent,
+    elsewhere,
+    first,
+    hear_logs,
+    refused,
+    through,
+)
 
 
 class InfoTests:
@@ -81,7 +89,7 @@ class InfoTests:
     async def test_secrets_are_in_no_answer_error_or_log(
         self, subject: Subject, endpoint: Any, caplog: pytest.LogCaptureFixture
     ) -> None:
-        caplog.set_level(logging.DEBUG)
+        hear_logs(caplog, endpoint)
         secretive = self.with_secrets(endpoint)
         if not secretive:
             pytest.skip("the connector takes no credentials: its spec names no secrets")

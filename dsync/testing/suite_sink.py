@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import Any
 
 import pytest
@@ -19,6 +18,7 @@ from dsync.testing.subject import (
     assert_logs_silent,
     assert_silent,
     finish,
+    hear_logs,
     killed_after,
     pages,
     plan_of,
@@ -185,7 +185,7 @@ class SinkTests:
     async def test_what_is_no_document_is_refused_and_not_quoted(
         self, subject: Subject, endpoint: Any, readable: wire.Capabilities.Sink, caplog: pytest.LogCaptureFixture
     ) -> None:
-        caplog.set_level(logging.DEBUG)
+        hear_logs(caplog, endpoint)
         good = samples.documents(5)
         for data_type in readable.supported_data_types:
             bad = samples.malformed(good[0])["bson" if data_type == wire.BSON else "text"]

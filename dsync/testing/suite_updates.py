@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import logging
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from dsync.testing.subject import (
     Subject,
     assert_logs_silent,
     first,
+    hear_logs,
     killed_after,
     plan_of,
     refused,
@@ -180,7 +180,7 @@ class UpdatesTests:
     async def test_malformed_updates_are_refused_and_not_quoted(
         self, subject: Subject, endpoint: Any, keyed: None, caplog: pytest.LogCaptureFixture
     ) -> None:
-        caplog.set_level(logging.DEBUG)
+        hear_logs(caplog, endpoint)
         [document] = samples.documents(1)
         await subject.write(subject.namespace, [document], batches=1)
         for bad in _malformed(document):
