@@ -160,9 +160,7 @@ SPEED = (
     click.Option(
         ["--writer-batch-size"],
         type=click.IntRange(1),
-        default=4_000,
-        show_default=True,
-        help="Documents in a batch at the most.",
+        help="Documents in a batch at the most. Default: 4000 where the destination overwrites by id, else as many as fit.",
     ),
     click.Option(
         ["--write-rate-limit"], type=click.FloatRange(0), default=0, help="Documents a second at the most. 0: no limit."
