@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from dsync.errors import UsageError
 
@@ -18,8 +20,7 @@ FILES = ("ca", "cert", "key")
 FORM = "local, dask://HOST:8786 or tls://HOST:8786"
 
 
-@dataclass(frozen=True, slots=True)
-class DaskEngine:
+class DaskEngine(Struct, frozen=True):
     """A Dask cluster by its scheduler's address. The rest may stand in the URI's query, as in `dask://host?lease=30`."""
 
     address: str

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from urllib.parse import quote, unquote
+
+from msgspec import Struct
 
 from dsync.errors import UsageError
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Struct, frozen=True):
     """One `NAME` or `NAME:NEW`: the name itself and everything below `NAME.`."""
 
     source: str
@@ -32,8 +32,7 @@ class Rule:
         return ":".join(_encode(name) for name in names)
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
+class Selection(Struct, frozen=True):
     """The namespaces of a run. Without rules: everything that the source's URI names, under the same names."""
 
     rules: tuple[Rule, ...] = ()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
+
+from msgspec import Struct
 
 from dsync import wire
 from dsync.connector import Connector
@@ -15,8 +17,7 @@ from dsync.run import Run
 from dsync.settings import Settings
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedNamespace:
+class PlannedNamespace(Struct, frozen=True):
     """A namespace that would be copied."""
 
     source: str
@@ -28,8 +29,7 @@ class PlannedNamespace:
     bytes: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Preview:
+class Preview(Struct, frozen=True):
     """What a fresh run would do."""
 
     # As which documents travel: MONGO_BSON, EXTENDED_JSON or JSON_ID.

@@ -7,7 +7,9 @@ import logging
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
+
+from msgspec import structs
 
 from dsync import wire
 from dsync.cancel import cancel
@@ -90,7 +92,6 @@ async def migrate(
     return tracker.result()
 
 
-@dataclass(slots=True, init=False)
 class Run:
     """One run between two ends; its attributes come to be from top to bottom."""
 
@@ -146,7 +147,7 @@ class Run:
     async def settle(self) -> None:
         """Agrees on what this run is: a new flow, the next generation of one, or the rest of an unfinished one."""
         self.agreement = await agree(self.source, self.sink, self.transform)
-        self.selection = replace(
+        self.selection = structs.replace(
             self.settings.selection, hidden=await state_in(self.source, await self.state.own_namespaces())
         )
         self.mode, reason = choose_mode(self.agreement, self.settings.mode)
@@ -170,7 +171,7 @@ class Run:
             self._wrap()
             await self._resume()
         else:
-            self.flow = replace(asked, generation=known.generation + 1) if known else asked
+            self.flow = structs.replace(asked, generation=known.generation + 1) if known else asked
             self._wrap()
             if known and self.transform is not None:
                 self.targets.follow_on(known)

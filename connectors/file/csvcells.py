@@ -21,11 +21,11 @@ import re
 import urllib.parse
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import orjson
 from bson.decimal128 import Decimal128
+from msgspec import Struct
 
 from dsync.errors import UsageError
 
@@ -74,8 +74,7 @@ class CellError(ValueError):
         self.empty = empty
 
 
-@dataclass(frozen=True, slots=True)
-class CellType:
+class CellType(Struct, frozen=True):
     """A type of `--types`. `convert` makes Extended JSON of a cell's text, or None for a field that is missing.
 
     `bulk` does the same for a column of JSON-escaped cells at once (not of none), where a cheap look at all of them proves

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from connectors.file.csvsyntax import Dialect
 
@@ -29,8 +30,7 @@ def sound_cuts(dialect: Dialect, read: Read, body: int, size: int, targets: Iter
     return sorted({cut for cut in cuts if cut is not None and body < cut < size})
 
 
-@dataclass(frozen=True, slots=True)
-class _Run:
+class _Run(Struct, frozen=True):
     """Quotes in a row, and whether what stands before lets a cell begin and what stands after lets one end."""
 
     place: int

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from connectors.file.csvsettings import CsvSettings, repeated
 from connectors.file.csvsyntax import CsvError
@@ -13,8 +14,7 @@ from dsync.errors import UsageError
 _NUMBER = re.compile(r"\s*[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\s*")
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(Struct, frozen=True):
     """Names of the columns, as the options call them, and of the documents' fields; whether the file's first record holds them."""
 
     columns: tuple[str, ...]

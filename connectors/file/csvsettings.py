@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from connectors.file.csvcells import EJSON, INFER, STRING, CellType, parse_types
 from connectors.file.csvsyntax import Dialect
@@ -12,8 +13,7 @@ from dsync.errors import UsageError
 _WHOLE_TYPES = ("strings", "infer", "ejson")
 
 
-@dataclass(frozen=True, slots=True)
-class CsvSettings:
+class CsvSettings(Struct, frozen=True):
     """How a CSV file is to be read.
 
     `columns` names the columns where the file does not, or replaces the names of its header; `null` is the text of a cell that

@@ -12,7 +12,8 @@ import io
 import re
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from dsync.errors import DataError, UsageError
 
@@ -53,8 +54,7 @@ class CsvError(DataError):
         self.reason = reason
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(Struct, frozen=True):
     """Where a chunk breaks the rules: the byte, and the start of the record that it is in."""
 
     offset: int

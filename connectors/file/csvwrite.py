@@ -10,11 +10,11 @@ import io
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 import msgspec
+from msgspec import Struct
 
 from connectors.file.csvdocuments import parsed
 from connectors.file.csvreport import notes_on
@@ -26,16 +26,14 @@ from dsync.codec import convert
 from dsync.errors import DataError, UsageError
 
 
-@dataclass(frozen=True, slots=True)
-class CsvReport:
+class CsvReport(Struct, frozen=True):
     """What was written: how many documents, and what their text does not say about them."""
 
     documents: int
     notes: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class CsvLayout:
+class CsvLayout(Struct, frozen=True):
     """How CSV is written.
 
     `types` is plain or ejson; `columns` come first in the header, in this order, whether or not documents have them; `null` is

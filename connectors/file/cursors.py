@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import json
-from dataclasses import dataclass
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from dsync.errors import CursorError
 
@@ -36,8 +37,7 @@ class Identity(NamedTuple):
     inode: int
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(Struct, frozen=True):
     """A partition of a namespace: a file below the root from `start` to `end`.
 
     An empty path is the root itself, no end the end of the stream; `page_bytes` and `page_documents` are the rule by which pages
@@ -54,8 +54,7 @@ class Part:
     page_documents: int
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """Where a page begins: after `skip` documents of the chunk that begins at `mark`."""
 
     mark: Mark

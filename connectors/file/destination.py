@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from connectors.file import kinds
 from connectors.file.settings import Settings
@@ -13,8 +14,7 @@ from dsync.codec import paths
 from dsync.errors import EndpointError, UsageError
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(Struct, frozen=True):
     """A namespace's file. `single` means that the destination is this one file."""
 
     namespace: str

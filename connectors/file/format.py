@@ -9,8 +9,9 @@ from __future__ import annotations
 import codecs
 import enum
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from connectors.file import kinds
 from connectors.file.content import Content
@@ -41,8 +42,7 @@ class Rest(enum.Enum):
     END = enum.auto()
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
+class Chunk(Struct, frozen=True):
     """The documents of a piece, the line, element or document number where each one starts, and where the next piece begins."""
 
     documents: Sequence[bytes]

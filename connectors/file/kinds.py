@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 CSV, JSONL, JSON, BSON, PARQUET = "csv", "jsonl", "json", "bson", "parquet"
 AUTO = "auto"
@@ -23,8 +24,7 @@ EXTENSIONS = {
 _COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
+class Kind(Struct, frozen=True):
     """What a file's name tells; `format` is empty where it tells none."""
 
     stem: str

@@ -11,17 +11,18 @@ import json
 import os
 import uuid
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, field, to_builtins
+from msgspec.structs import replace
 
 from connectors.file import durable
 
 VERSION = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Published:
+class Published(Struct, frozen=True):
     """A file as it was put in place; `flow` is empty where it was written without one, `documents` -1 where they are not known."""
 
     flow: str
@@ -35,8 +36,7 @@ class Published:
         return status is not None and (status.st_size, status.st_mtime_ns) == (self.size, self.mtime_ns)
 
 
-@dataclass(frozen=True, slots=True)
-class Marker:
+class Marker(Struct, frozen=True):
     """`identity` stays for as long as the marker does; `staging` is the flow that has begun to stage and not yet published."""
 
     namespace: str
@@ -86,7 +86,7 @@ def digest(parts: Iterable[tuple[str, int]]) -> str:
 
 
 def _text(marker: Marker) -> bytes:
-    return json.dumps({"version": VERSION, **asdict(marker)}, indent=1).encode() + b"\n"
+    return json.dumps({"version": VERSION, **to_builtins(marker)}, indent=1).encode() + b"\n"
 
 
 def _parsed(content: Any) -> Marker | None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from connectors.file import kinds, tree
 from connectors.file.bsonformat import BsonFormat
@@ -26,8 +28,7 @@ SAMPLE_BYTES = 64 << 10
 SCAN_BYTES = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedFile:
+class PlannedFile(Struct, frozen=True):
     """A file's partitions with their estimated documents (0: unknown), and what will not come over."""
 
     parts: list[tuple[Part, int]]

@@ -13,10 +13,10 @@ import base64
 import math
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import msgspec
+from msgspec import Struct, field
 
 # Keys of a field's metadata: the kind of its values, and whether an empty cell is null.
 METADATA_KIND = b"dsync.kind"
@@ -37,8 +37,7 @@ _INT32, _INT64 = range(-(1 << 31), 1 << 31), range(-(1 << 63), 1 << 63)
 _text = msgspec.json.Decoder(str).decode
 
 
-@dataclass(slots=True)
-class Column:
+class Column(Struct):
     """What the values of a column have been so far."""
 
     kinds: set[str] = field(default_factory=set)

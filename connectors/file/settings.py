@@ -6,10 +6,11 @@ import csv
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_to_bytes
+
+from msgspec import Struct
 
 from connectors.file import kinds
 from connectors.file.csvsettings import CsvSettings
@@ -23,8 +24,7 @@ _FILE_URI = re.compile(r"file://([^/]*)(/.*)?", re.IGNORECASE | re.DOTALL)
 _SIZE = re.compile(r"(\d+)\s*([kmgt]?)(?:i?b)?", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(Struct, frozen=True):
     """`path` is absolute, links resolved; `format` and `compression` are empty where the extension decides."""
 
     typed: str

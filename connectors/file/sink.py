@@ -17,8 +17,9 @@ import stat
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from connectors.file import durable, marker, staging, tree
 from connectors.file.append import existing_batches

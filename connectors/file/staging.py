@@ -6,9 +6,10 @@ import hashlib
 import re
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
+
+from msgspec import Struct
 
 from connectors.file import durable
 from dsync.errors import DataError, UsageError
@@ -22,8 +23,7 @@ _MAGIC = b"dsyncpt1"
 _UNSAFE_DOT = re.compile(r"[.~]")
 
 
-@dataclass(frozen=True, slots=True)
-class WriteId:
+class WriteId(Struct, frozen=True):
     """A batch's name within a flow."""
 
     flow: str
@@ -31,8 +31,7 @@ class WriteId:
     ordinal: int
 
 
-@dataclass(frozen=True, slots=True)
-class Staged:
+class Staged(Struct, frozen=True):
     """A staged batch: its `size` bytes start at `offset` in the file."""
 
     path: Path

@@ -7,8 +7,9 @@ import errno
 import os
 import stat
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from connectors.file import kinds
 from connectors.file.cursors import Identity
@@ -31,8 +32,7 @@ _SPECIAL = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """A file that holds a namespace; `path` is relative to the root, `refusal` says why it cannot be read."""
 
     namespace: str
@@ -41,8 +41,7 @@ class Entry:
     refusal: str = ""
 
 
-@dataclass(slots=True)
-class Listing:
+class Listing(Struct):
     """The files of a root by path, and what else there is, by the reason for which it is left out."""
 
     entries: list[Entry] = field(default_factory=list)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
-from dataclasses import dataclass, field
 from itertools import groupby, zip_longest
 from typing import Any
+
+from msgspec import Struct, field
 
 from connectors.mongo import errors, ids
 from connectors.mongo.collection import COMMAND_DOCUMENTS, CollectionWriter, check_framing, chunks, id_filter
@@ -21,8 +22,7 @@ OVERHEAD_BYTES = 128
 CLEAR_SECONDS = 3600
 
 
-@dataclass(slots=True)
-class Changes:
+class Changes(Struct):
     """What is to become of one document: first a whole version or its end, where there is one, then changes of fields."""
 
     base: wire.Update | None = None

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import itertools
 import re
 import struct
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, TypeVar
+
+from msgspec import Struct, structs
 
 from connectors.mongo import errors, ids
 from connectors.mongo.deployment import Deployment, Encoded, raw_documents
@@ -42,8 +42,7 @@ DOLLAR_KEY = re.compile(rb"[\x01-\x13\x7f\xff]\$")
 _head = itemgetter(slice(0, HEAD_BYTES))
 
 
-@dataclass(frozen=True, slots=True)
-class WriteError:
+class WriteError(Struct, frozen=True):
     """What the server says about one document of a command."""
 
     index: int
@@ -69,8 +68,7 @@ class WriteError:
         return ", ".join(self.details.get("keyPattern", ()))
 
 
-@dataclass(frozen=True, slots=True)
-class CollectionWriter:
+class CollectionWriter(Struct, frozen=True):
     """Writes to one collection. Every method returns when a majority has it in the journal."""
 
     deployment: Deployment
@@ -103,7 +101,7 @@ class CollectionWriter:
             for chunk in chunks(documents, most, _update_bytes):
                 upserted, failed = await self._replace_once(chunk)
                 new += upserted
-                refused += [dataclasses.replace(error, index=start + error.index) for error in failed]
+                refused += [structs.replace(error, index=start + error.index) for error in failed]
                 start += len(chunk)
             self.refuse(documents, (error for error in refused if not error.duplicate))
             attempts = attempts - 1 if len(refused) == len(documents) else FRUITLESS_ATTEMPTS
@@ -151,7 +149,7 @@ class CollectionWriter:
             chosen = list(run)
             upserted, refused = await (self._put_literally(chosen) if literal else self._put(chosen))
             new += upserted
-            failed += [dataclasses.replace(error, index=start + error.index) for error in refused]
+            failed += [structs.replace(error, index=start + error.index) for error in refused]
             start += len(chosen)
         return new, failed
 
@@ -164,8 +162,8 @@ class CollectionWriter:
         if by_id or not moved:
             return new, failed
         # There under the same _id, but with other values in the rest of the key.
-        _, refused = await dataclasses.replace(self, key_fields=("_id",))._put([documents[index] for index in moved])
-        still = [dataclasses.replace(error, index=moved[error.index]) for error in refused]
+        _, refused = await structs.replace(self, key_fields=("_id",))._put([documents[index] for index in moved])
+        still = [structs.replace(error, index=moved[error.index]) for error in refused]
         return new, [error for error in failed if not error.on_id] + still
 
     def _upsert_by_key(self, document: bytes) -> dict[str, Any]:
@@ -190,7 +188,7 @@ class CollectionWriter:
         deletes = [{"q": id_filter(*raw.id_of(document)), "limit": 1} for document in again]
         _, undeleted = await self.send({"delete": self.name, "deletes": deletes}, again)
         self.refuse(again, undeleted)
-        refused = [dataclasses.replace(e, index=there[e.index]) for e in await self._upsert_literally(again)]
+        refused = [structs.replace(e, index=there[e.index]) for e in await self._upsert_literally(again)]
         return len(documents) - len(failed), [error for error in failed if not error.on_id] + refused
 
     async def _upsert_literally(self, documents: Sequence[bytes]) -> list[WriteError]:

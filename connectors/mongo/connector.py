@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import logging
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any, cast
 
 from bson.timestamp import Timestamp
+from msgspec import structs
 
 from connectors.mongo import address, definitions, lookup, namespaces, oplog, query
 from connectors.mongo.applying import Applier
@@ -167,10 +167,10 @@ class MongoConnector(Connector):
         )
         positions: list[Position] = []
         if self._per_namespace_streams:
-            positions = [dataclasses.replace(whole, namespace=each.namespace) for each in collections]
-            whole = dataclasses.replace(whole, apart=tuple(each.namespace for each in collections))
+            positions = [structs.replace(whole, namespace=each.namespace) for each in collections]
+            whole = structs.replace(whole, apart=tuple(each.namespace for each in collections))
         parts = selection.by_database()
-        positions += [dataclasses.replace(whole, names=part.names, database=part.database) for part in parts]
+        positions += [structs.replace(whole, names=part.names, database=part.database) for part in parts]
         return [
             wire.UpdatesPartition(
                 namespaces=[each.namespace] if each.namespace else each.names, cursor=each.encode(), time=moment(after)

@@ -7,13 +7,13 @@ page        b"\\x01", digest of the partition's cursor (8 bytes), BSON {_id: the
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import bson
 from bson.errors import BSONError
 from bson.raw_bson import RawBSONDocument
 from bson.timestamp import Timestamp
+from msgspec import Struct
 
 from connectors.mongo.deployment import RAW, Encoded
 from dsync.codec import raw
@@ -30,8 +30,7 @@ MOST_PAGE_DOCUMENTS = 100_000
 MOST_PAGE_BYTES = 16 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class PartitionCursor:
+class PartitionCursor(Struct, frozen=True):
     """A half-open range of `_id` in one collection, and the rule by which it is cut into pages.
 
     `lower` and `upper` are documents `{_id: x}`; empty: open. `uuid` is the collection's at the time of the plan, empty where the

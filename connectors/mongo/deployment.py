@@ -7,13 +7,13 @@ import contextlib
 import contextvars
 import itertools
 from collections.abc import AsyncGenerator, ItemsView, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import bson
 from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.raw_bson import RawBSONDocument
 from bson.timestamp import Timestamp
+from msgspec import Struct
 from pymongo import AsyncMongoClient, ReadPreference
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.server_description import ServerDescription
@@ -33,8 +33,7 @@ APPLICATION = "dsync"
 LATENCY_WINDOW_SECONDS = 0.015
 
 
-@dataclass(frozen=True, slots=True)
-class Timeouts:
+class Timeouts(Struct, frozen=True):
     """How long to wait: for a server, for its first answer, for one operation."""
 
     server_seconds: float = 10.0
@@ -42,8 +41,7 @@ class Timeouts:
     operation_seconds: float = 120.0
 
 
-@dataclass(slots=True)
-class Pin:
+class Pin(Struct):
     """Keeps the commands of one server cursor on one server; filled by the first."""
 
     address: tuple[str, int | None] | None = None
@@ -74,8 +72,7 @@ def _pinned(pin: Pin | None) -> Iterator[None]:
         _pin.reset(token)
 
 
-@dataclass(slots=True)
-class Cursor:
+class Cursor(Struct):
     """A cursor that is open on the server; it lives in the session that made it and on the server of its pin."""
 
     database: str
@@ -85,8 +82,7 @@ class Cursor:
     pin: Pin
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(Struct, frozen=True):
     """What a server cursor sent: documents as bytes; the rest only from a change stream."""
 
     documents: list[bytes]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from bson.timestamp import Timestamp
+from msgspec import Struct
 
 from dsync.codec import raw
 
@@ -15,8 +14,7 @@ DROP, RENAME, DROP_DATABASE, INVALIDATE = "drop", "rename", "dropDatabase", "inv
 FIELDS = ("operationType", "ns", "to", "documentKey", "clusterTime")
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(Struct, frozen=True):
     """One event. `token` is its place; `key` is the document of its `_id` and shard key; `document` is there if it was sent."""
 
     kind: str

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from connectors.mongo.address import SERVER_DATABASES, Address
 from connectors.mongo.deployment import Deployment
@@ -13,8 +14,7 @@ from dsync.errors import NotFoundError, UsageError
 SYSTEM_PREFIX = "system."
 
 
-@dataclass(frozen=True, slots=True)
-class Collection:
+class Collection(Struct, frozen=True):
     """A collection as the server lists it."""
 
     database: str
@@ -34,8 +34,7 @@ class Collection:
         return "clusteredIndex" in self.options
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
+class Selection(Struct, frozen=True):
     """What a source covers: the names asked for, with the URI's database put in where it belongs; none: everything."""
 
     names: tuple[str, ...]

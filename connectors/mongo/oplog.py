@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from typing import Any
 
 from bson.timestamp import Timestamp
+from msgspec import Struct
 
 from connectors.mongo.deployment import Deployment
 from dsync.errors import DsyncError, TransientError
@@ -17,8 +17,7 @@ DATABASE, OPLOG = "local", "oplog.rs"
 DOING = "looking how far back the oplog reaches"
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
+class Kept(Struct, frozen=True):
     """The oplog: its first entry, and for how long entries stay at the rate of writes since then."""
 
     start: Timestamp

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from bson.timestamp import Timestamp
+from msgspec import Struct
 
 from connectors.mongo import query
 from connectors.mongo.cursors import PartitionCursor
@@ -30,8 +30,7 @@ MATCH_SAMPLES = 1_000
 PAGE_BYTES = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class PlanRule:
+class PlanRule(Struct, frozen=True):
     """What the options say about partitions and pages."""
 
     partition_documents: int

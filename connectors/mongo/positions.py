@@ -5,15 +5,14 @@ BSON {v, kind, names, database, namespace, query, excluded?, apart?, start? | to
 
 from __future__ import annotations
 
-import dataclasses
 import re
-from dataclasses import dataclass
 from typing import Any
 
 import bson
 from bson.raw_bson import RawBSONDocument
 from bson.timestamp import Timestamp
 from google.protobuf.timestamp_pb2 import Timestamp as Moment
+from msgspec import Struct, structs
 
 from connectors.mongo.cursors import REMEDY, checked_fields, typed
 from connectors.mongo.deployment import Encoded
@@ -27,8 +26,7 @@ TOKEN_TIME = re.compile("82[0-9A-Fa-f]{16}")
 MOST_IN_A_SECOND = 999_999
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
+class Position(Struct, frozen=True):
     """A place in a change stream: after an event or an idle moment (`token`), or a time (`start`) from which on all is wanted.
 
     `names` and `database` are those of the plan's selection; `namespace` narrows it to one collection, with a stream of its own.
@@ -61,7 +59,7 @@ class Position:
 
     def after(self, token: bytes) -> Position:
         """The place after the event with this token."""
-        return dataclasses.replace(self, start=None, token=token)
+        return structs.replace(self, start=None, token=token)
 
     def _left_out(self) -> dict[str, tuple[str, ...]]:
         return {"excluded": self.excluded, "apart": self.apart}

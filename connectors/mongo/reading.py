@@ -10,11 +10,11 @@ import bisect
 import itertools
 import logging
 from collections import OrderedDict
-from dataclasses import dataclass, field
 from typing import Any
 
 from bson.max_key import MaxKey
 from bson.min_key import MinKey
+from msgspec import Struct, field
 
 from connectors.mongo import namespaces, query
 from connectors.mongo.cursors import PartitionCursor, decode_page, encode_page
@@ -30,8 +30,7 @@ WARM_SCANS = 128
 FIRST_BATCH_DOCUMENTS = 101
 
 
-@dataclass(slots=True)
-class Scan:
+class Scan(Struct):
     """A partition being read: what the server already sent and, while it has more, its cursor."""
 
     partition: PartitionCursor

@@ -9,10 +9,10 @@ import contextlib
 import logging
 import re
 from collections.abc import AsyncGenerator, Hashable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from bson.timestamp import Timestamp
+from msgspec import Struct, field
 
 from connectors.mongo import errors, events, lookup
 from connectors.mongo.cursors import REMEDY
@@ -39,8 +39,7 @@ TYPES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class StreamRule:
+class StreamRule(Struct, frozen=True):
     """What the options say about streams. `query` is the filter's BSON, empty for none."""
 
     query: bytes = b""
@@ -49,8 +48,7 @@ class StreamRule:
     ddl: Literal["fail", "apply", "ignore"] = "fail"
 
 
-@dataclass(slots=True)
-class Segment:
+class Segment(Struct):
     """Events of documents, and the event that ended them where it is another."""
 
     events: list[Event] = field(default_factory=list)

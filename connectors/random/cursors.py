@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from dsync.errors import CursorError
 
@@ -12,8 +13,7 @@ LONGEST_CURSOR_BYTES = 1 << 20
 GREATEST = 1 << 62
 
 
-@dataclass(frozen=True, slots=True)
-class Slice:
+class Slice(Struct, frozen=True):
     """A partition: which, and the rule by which it is cut into pages."""
 
     namespace: int
@@ -21,8 +21,7 @@ class Slice:
     page_documents: int
 
 
-@dataclass(frozen=True, slots=True)
-class Lane:
+class Lane(Struct, frozen=True):
     """A change stream's place: its namespace and number, the next tick, updates already sent of it and before it."""
 
     namespace: int

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
+from msgspec import Struct
 
 from connectors.random import FAKESOURCE
 from connectors.random.cursors import Lane, Slice
@@ -28,8 +28,7 @@ LARGEST_INT32 = 0x7FFFFFFF
 LARGEST_DOCUMENT_BYTES = 15_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """Offsets of a partition, all of one block."""
 
     namespace: int
@@ -38,8 +37,7 @@ class Place:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
-class Extra:
+class Extra(Struct, frozen=True):
     """The fields that all documents share: as BSON elements and as text that follows a member."""
 
     elements: bytes

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Self
 
 import click
+from msgspec import Struct
 
 from dsync.connector import ConnectorSpec
 from dsync.errors import UsageError
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(Struct, frozen=True):
     """What every made-up source has; the names are those of the options."""
 
     num_namespaces: int

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from connectors.s3.bucket import Entry
 from connectors.s3.settings import Settings
@@ -28,8 +30,7 @@ POSITIONS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Range:
+class Range(Struct, frozen=True):
     """A piece of an uncompressed object, from one record's start to another's, or to the object's end."""
 
     # Where reading begins; numbers count from there.
@@ -39,8 +40,7 @@ class Range:
     is_cut: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(Struct, frozen=True):
     """A partition: whole objects, or a range of a single one. A page ends when it has `page_bytes` of text."""
 
     namespace: str
@@ -51,8 +51,7 @@ class Part:
     digest: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """Where a page begins: in the object of this index, at a position; None: at its start.
 
     `packing` is the compression that the object was found to have.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from connectors.s3 import names
 from connectors.s3.bucket import Bucket, Entry
@@ -15,8 +16,7 @@ from dsync.errors import DataError, NotFoundError
 _WARNED_FOLDERS = 10
 
 
-@dataclass(slots=True)
-class Folder:
+class Folder(Struct):
     """A folder's objects, in the order of keys; `key` ends with a slash, or is that of a single object."""
 
     key: str
@@ -40,8 +40,7 @@ class Folder:
             self.entries.append(entry)
 
 
-@dataclass(frozen=True, slots=True)
-class Index:
+class Index(Struct, frozen=True):
     """Namespaces and their folders, mostly one each; `warnings` says what is left out."""
 
     namespaces: Mapping[str, Sequence[Folder]]

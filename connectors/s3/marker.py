@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
 
 import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
 
 from connectors.s3 import names
 from connectors.s3.bucket import Entry
@@ -14,16 +15,14 @@ from connectors.s3.bucket import Entry
 VERSION = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(Struct, frozen=True):
     """A partition of the flow and the number of its batches, one object each."""
 
     partition: str
     count: int
 
 
-@dataclass(frozen=True, slots=True)
-class Marker:
+class Marker(Struct, frozen=True):
     """`documents`, `objects` and `stored_bytes` are those of this flow's objects; `identity` lasts until the folder is emptied."""
 
     version: int
@@ -37,7 +36,7 @@ class Marker:
 
     def written(self) -> bytes:
         """As an object holds it."""
-        return msgspec.json.format(msgspec.json.encode(asdict(self)), indent=2) + b"\n"
+        return msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n"
 
 
 def read(content: bytes | None) -> Marker | None:

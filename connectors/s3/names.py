@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
 from urllib.parse import quote, unquote
+
+from msgspec import Struct
 
 from connectors.s3.settings import Settings
 from dsync.codec import compression, paths
@@ -23,8 +24,7 @@ _PART = re.compile(r"part-([^-]+)-([^-]+)-(\d+)\.(?:jsonl?)(?:\.gz|\.zst)?")
 _JSON = re.compile(r"\.(?:json|jsonl|ndjson)$", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
-class WriteId:
+class WriteId(Struct, frozen=True):
     """A batch: `flow/partition/ordinal/namespace`."""
 
     flow: str

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
 from itertools import pairwise
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from connectors.s3 import names
 from connectors.s3.bucket import Bucket, Entry
@@ -29,8 +31,7 @@ HEAD_BYTES = 64 << 10
 PROOF_BYTES = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Planned:
+class Planned(Struct, frozen=True):
     """A partition and about how many bytes of text it has."""
 
     part: Part

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from connectors.s3 import names
 from connectors.s3.bucket import Bucket, Entry
@@ -21,8 +22,7 @@ AHEAD_BYTES = 4 << 20
 AHEAD_BLOCKS = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(Struct, frozen=True):
     """Records of one object, and the lines or elements where they start, as counted from the partition's start."""
 
     entry: Entry
@@ -170,8 +170,7 @@ class _Text:
             self._pieces = iter((block,)) if self.packing == compression.NONE else self._decompressor.decompress(block)
 
 
-@dataclass(frozen=True, slots=True)
-class _Span:
+class _Span(Struct, frozen=True):
     """Bytes of one of a partition's objects."""
 
     index: int

@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 import orjson
+from msgspec import Struct
 
 from dsync import codec, wire
 from dsync.codec import jsontext, raw
@@ -37,16 +37,14 @@ READ_BYTES = 64 << 10
 SETTLED_SECONDS = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """Where a line begins: the offset in bytes, and its number from 1."""
 
     offset: int
     number: int
 
 
-@dataclass(frozen=True, slots=True)
-class Lines:
+class Lines(Struct, frozen=True):
     """Whole lines, the place after them, and when the file was changed last."""
 
     texts: list[bytes]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from google.protobuf.timestamp_pb2 import Timestamp
+from msgspec import structs
 
 from connectors.testconn import SPEC, changes, cursors, pages
 from connectors.testconn.folder import Batch, Folder
@@ -169,7 +169,7 @@ class TestconnConnector(Connector):
         if request.partition.namespace != namespace:
             raise CursorError(f"the partition is of namespace {request.partition.namespace!r}, not {namespace!r}")
         bootstrap = self._folder.bootstrap
-        if self._extent() != dataclasses.replace(extent, page_bytes=self._page_bytes):
+        if self._extent() != structs.replace(extent, page_bytes=self._page_bytes):
             raise CursorError(f"{str(bootstrap)!r} has changed since it was planned", remedy="copy again")
         at = pages.page_position(extent, request.cursor) if request.cursor else None
         page = pages.read_page(bootstrap, extent, at)

@@ -14,8 +14,10 @@ import json
 import shutil
 import uuid
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+
+from msgspec import Struct, field
+from msgspec.structs import asdict, replace
 
 from connectors.testconn import durable
 from dsync.errors import EndpointError, NotFoundError, UsageError
@@ -23,8 +25,7 @@ from dsync.errors import EndpointError, NotFoundError, UsageError
 COPY_BYTES = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Marker:
+class Marker(Struct, frozen=True):
     """What is known of the folder besides its files."""
 
     namespace: str
@@ -34,8 +35,7 @@ class Marker:
     parts: tuple[tuple[str, int], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(Struct, frozen=True):
     """A write_id, taken apart."""
 
     flow: str

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from connectors.testconn.cursors import read, write
 from dsync.codec import jsontext
@@ -11,8 +12,7 @@ from dsync.codec.jsontext import Position, Rest
 from dsync.errors import CursorError, DataError
 
 
-@dataclass(frozen=True, slots=True)
-class Extent:
+class Extent(Struct, frozen=True):
     """The partition: the file as it was planned, and the rule by which it is cut into pages."""
 
     size: int

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import click
 from click.core import ParameterSource
+from msgspec import Struct
 
 from dsync import registry
 from dsync.cli import options, secrets
@@ -19,8 +19,7 @@ from dsync.redact import redact
 REST = "words"
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
+class Taken(Struct, frozen=True):
     """An endpoint, the global options that stood behind it, and the words that are left."""
 
     endpoint: Endpoint

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from typing import Any
 
 import bson
+from msgspec import Struct
 
 from dsync.codec import raw
 from dsync.codec.errors import UnsoundRecord
 
 
-@dataclass(frozen=True, slots=True)
-class Element:
+class Element(Struct, frozen=True):
     """A value as BSON type and bytes, where the `bson` package has no class that keeps all of it."""
 
     kind: int

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 import msgspec
+from msgspec import Struct
 
 from dsync.errors import DataError
 
@@ -21,8 +21,7 @@ _REASON = re.compile(r"malformed: (.*) \(byte (\d+)\)$")
 _record = msgspec.json.Decoder(msgspec.Raw)
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
+class Position(Struct, frozen=True):
     """Where a reader stands: `number` is the line, or the element, of what comes next, counted from 1."""
 
     form: Literal["lines", "array"]

@@ -22,9 +22,10 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
 import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
 
 from dsync.codec.errors import RecordError
 from dsync.codec.jsonscan import (
@@ -85,8 +86,7 @@ class Rest(enum.Enum):
     END = enum.auto()
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(Struct, frozen=True):
     """The records of a chunk; `numbers` are the lines or elements where they start."""
 
     texts: list[bytes]

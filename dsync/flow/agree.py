@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from dsync import wire
 from dsync.connector import Connector
@@ -14,8 +15,7 @@ from dsync.transform import Transform
 KNOWN_TYPES = (wire.BSON, wire.JSON_ID, wire.EXTENDED_JSON)
 
 
-@dataclass(frozen=True, slots=True)
-class TransformTypes:
+class TransformTypes(Struct, frozen=True):
     """What a transform gets and what it is asked for; `multiple`: its answers name their namespaces one by one."""
 
     request: wire.Type
@@ -26,8 +26,7 @@ class TransformTypes:
 _NOT_FOLLOWED = "changes are not followed after the copy: {}"
 
 
-@dataclass(frozen=True, slots=True)
-class Agreement:
+class Agreement(Struct, frozen=True):
     """What a run of this pair does: the source is asked for `native`, the sink gets `type`."""
 
     source: wire.GetInfoResponse

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, to_builtins
 
 from dsync import wire
 from dsync.connector import Connector
@@ -20,8 +21,7 @@ if TYPE_CHECKING:
     from dsync.transform import Transform
 
 
-@dataclass(frozen=True, slots=True)
-class Wrapping:
+class Wrapping(Struct, frozen=True):
     """What stands between the engine and the connectors."""
 
     native: wire.Type
@@ -88,8 +88,7 @@ def reader(stage: Stage | None) -> Read:
     return partial(read_transformed, stage)
 
 
-@dataclass(frozen=True, slots=True)
-class Assignment:
+class Assignment(Struct, frozen=True):
     """All that a worker process needs to know; it travels through a pipe, never through arguments or files."""
 
     source: Endpoint
@@ -100,7 +99,7 @@ class Assignment:
 
     def to_json(self) -> bytes:
         """The assignment as the pipe carries it."""
-        return json.dumps(asdict(self)).encode()
+        return json.dumps(to_builtins(self)).encode()
 
     @classmethod
     def from_json(cls, text: bytes) -> Assignment:

@@ -6,7 +6,8 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from dsync import wire
 from dsync.connector import Connector
@@ -26,8 +27,7 @@ WORRYING_SHARE = 0.5
 ROOM = "let the source keep changes for longer"
 
 
-@dataclass(frozen=True, slots=True)
-class History:
+class History(Struct, frozen=True):
     """The changes that a source keeps; moments in seconds since the epoch, by its clock."""
 
     now: float

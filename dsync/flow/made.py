@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from msgspec import Struct, field
 
 from dsync import wire
 
 
-@dataclass(slots=True)
-class Made:
+class Made(Struct):
     """What became of documents or updates, by namespace; `filtered` gave nothing on purpose, `failed` are in the dead letters."""
 
     documents: dict[str, list[bytes]] = field(default_factory=dict)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from dsync import wire
 from dsync.connector import Connector
@@ -17,8 +18,7 @@ from dsync.wire.gen.dsync.v1.flow_pb2 import PlannedPartition, Position
 CONCURRENT_QUESTIONS = 16
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """The partitions of a copy, the change streams from before it, and what is left out."""
 
     partitions: list[PlannedPartition] = field(default_factory=list)

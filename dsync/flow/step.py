@@ -6,8 +6,9 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any, cast
+
+from msgspec import Struct, field
 
 from dsync import wire
 from dsync.cancel import cancel
@@ -20,8 +21,7 @@ from dsync.wire.limits import MOST_BATCH_BYTES
 from dsync.wire.local import LocalBatch, LocalPage
 
 
-@dataclass(frozen=True, slots=True)
-class StepSettings:
+class StepSettings(Struct, frozen=True):
     """What all steps of a flow have in common. The batch's measures belong to the flow: a resumed run cuts the same batches."""
 
     flow: str
@@ -39,8 +39,7 @@ class StepSettings:
     budget_seconds: float = 0.5
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(Struct, frozen=True):
     """Documents for the sink, and where the partition goes on after them; `bytes` are what they take on the way."""
 
     requests: Sequence[wire.WriteDataRequest]
@@ -172,8 +171,7 @@ async def read_batch(source: Connector, settings: StepSettings, step: Step, at: 
     return Batch([request] if gathered.count else [], gathered.size, after)
 
 
-@dataclass(slots=True)
-class Gathered:
+class Gathered(Struct):
     """The documents of pages, one after the other; as lines as long as all pages are."""
 
     count: int = 0

@@ -8,8 +8,9 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from dsync import wire
 from dsync.cancel import cancel
@@ -39,8 +40,7 @@ MOMENT_SECONDS = 2.5
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 16.0
 
 
-@dataclass(frozen=True, slots=True)
-class StreamSettings:
+class StreamSettings(Struct, frozen=True):
     """What all streams of a run have in common; times in seconds."""
 
     type: wire.Type
@@ -53,8 +53,7 @@ class StreamSettings:
     counts: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Applied:
+class Applied(Struct, frozen=True):
     """Of updates that were applied: how many were set aside, and of how many a transform made nothing."""
 
     set_aside: int = 0

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Hashable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import TypeVar
+
+from msgspec import Struct
 
 from dsync import codec, wire
 from dsync.codec import raw
@@ -27,8 +28,7 @@ MEND = "mend the program that serves it"
 Key = tuple[str, Hashable]
 
 
-@dataclass(frozen=True, slots=True)
-class Transforming:
+class Transforming(Struct, frozen=True):
     """How a run uses its transform; it travels to worker processes. The sink gets `type`.
 
     `endpoint` is None for a transform that a program brings as an object. `followed`: changes are to be followed, so whatever is

@@ -6,8 +6,9 @@ import asyncio
 import struct
 import zlib
 from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from dsync import codec, wire
 from dsync.cancel import cancel
@@ -28,8 +29,7 @@ OBJECT_ID_FIRST = b"\7_id\0"
 IDS_PER_REQUEST = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class Side:
+class Side(Struct, frozen=True):
     """An end as verification reads it: the type it is asked for, and whether it finds documents by id."""
 
     index: int

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from dsync import wire
 from dsync.codec import raw
@@ -29,8 +30,7 @@ Placed = tuple[str, bytes]
 Found = dict[bytes, list[Placed]]
 
 
-@dataclass(frozen=True, slots=True)
-class Rechecker:
+class Rechecker(Struct, frozen=True):
     """Reads documents again by their ids, or by a second listing where an end cannot do that."""
 
     pairs: Sequence[Pair]

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, BinaryIO, Self
 
 import msgspec
+from msgspec import Struct
 
 from dsync import codec
 from dsync.codec import raw
@@ -108,8 +109,7 @@ def _create(path: str) -> BinaryIO:
     return os.fdopen(descriptor, "wb")
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
+class Placed(Struct, frozen=True):
     """A difference with its line in the report, from 1."""
 
     line: int

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from dsync import wire
 from dsync.connector import Connector
@@ -17,8 +18,7 @@ CONCURRENT_QUESTIONS = 16
 Listing = dict[str, list[wire.Partition]]
 
 
-@dataclass(frozen=True, slots=True)
-class Pair:
+class Pair(Struct, frozen=True):
     """A namespace of the destination, as a copy calls it, with what a copy would have written to it.
 
     `sources` is empty for one that only the destination has, and has several names where namespaces were merged; `listed` is what
@@ -44,8 +44,7 @@ class Pair:
         return self.destination if origin in ("", self.destination) else f"{origin} -> {self.destination}"
 
 
-@dataclass(frozen=True, slots=True)
-class Scope:
+class Scope(Struct, frozen=True):
     """What is to be compared, and what the source leaves out of it."""
 
     pairs: list[Pair]

@@ -7,10 +7,11 @@ import struct
 import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, NamedTuple, Self
+
+from msgspec import Struct
 
 from dsync.errors import DsyncError
 from dsync.flow.digest import DIGEST_BYTES
@@ -50,8 +51,7 @@ def unpack(packed: bytes) -> Record:
     return Record(key, digest, size, pair, kind, packed[_HEAD.size :])
 
 
-@dataclass(frozen=True, slots=True)
-class Suspect:
+class Suspect(Struct, frozen=True):
     """An id under which the sides differ, as far as it is known; `size` are the bytes of its documents."""
 
     record: Record

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from dsync import wire
 from dsync.connector import Connector
@@ -19,8 +20,7 @@ from dsync.wire.gen.dsync.v1.flow_pb2 import PlannedPartition
 from dsync.wrap.delegate import Delegate
 
 
-@dataclass(slots=True)
-class Seen:
+class Seen(Struct):
     """What reading the whole source once has shown."""
 
     # Names of the destination -> those that a plan without the transform would have written to.

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from dsync.progress.events import (
     Applied,
@@ -29,8 +30,7 @@ logger = logging.getLogger(__name__)
 CLOCK_SECONDS = 10.0
 
 
-@dataclass(slots=True)
-class NamespaceProgress:
+class NamespaceProgress(Struct):
     """A destination namespace: all runs of the flow together, except where it says otherwise.
 
     `source` is empty for one that comes to be only by a transform.
@@ -58,8 +58,7 @@ class NamespaceProgress:
         return not self.documents and self.read > self.filtered + self.failed
 
 
-@dataclass(slots=True)
-class StreamProgress:
+class StreamProgress(Struct):
     """One change stream in this run."""
 
     updates: int = 0
@@ -101,8 +100,7 @@ class StreamProgress:
         return self.time >= moment or (self.idle and not self.timed and self.seen <= self.events)
 
 
-@dataclass(slots=True)
-class Tracker:
+class Tracker(Struct):
     """The counters of a run; views read them whenever they like. All times are of the monotonic clock."""
 
     namespaces: dict[str, NamespaceProgress] = field(default_factory=dict)

@@ -11,9 +11,10 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import asdict
 
 from dsync.errors import HeldError, StateError
 from dsync.state.store import Flow, Progress, State, parsed

@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
+
+from msgspec import Struct, field
 
 from dsync.lifecycle import Opened
 from dsync.wire.gen.dsync.v1.flow_pb2 import Checkpoint, PlannedPartition, Position
@@ -14,8 +15,7 @@ from dsync.wire.gen.dsync.v1.flow_pb2 import Checkpoint, PlannedPartition, Posit
 Status = Literal["copying", "copied", "following"]
 
 
-@dataclass(slots=True)
-class Flow:
+class Flow(Struct):
     """What is known of a flow: two ends, what was asked for, how far it is. No credentials, no documents.
 
     `settings` are the options whose change makes it another flow; `batch` is how its batches are cut; `namespaces` maps a
@@ -38,8 +38,7 @@ class Flow:
     updated: float = field(default_factory=time.time)
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(Struct, frozen=True):
     """A partition and how far it is."""
 
     planned: PlannedPartition

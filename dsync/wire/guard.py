@@ -6,11 +6,11 @@ import hmac
 import re
 import ssl
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import grpc
+from msgspec import Struct
 
 from dsync.errors import UsageError
 
@@ -18,8 +18,7 @@ SCHEME = "Bearer "
 TOKEN = re.compile(r"[\x21-\x7e]{1,4096}")
 
 
-@dataclass(frozen=True, slots=True)
-class Guard:
+class Guard(Struct, frozen=True):
     """TLS with the server's certificate; clients known by their certificate, by a token, or not at all. Paths are of PEM files."""
 
     certificate: str = ""

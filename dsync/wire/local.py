@@ -6,11 +6,11 @@ A message copies each document into itself, and out again at each look: a third 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class LocalPage:
+class LocalPage(Struct, frozen=True):
     """A ListDataResponse to a request that allows `lines`."""
 
     data: Sequence[bytes]
@@ -19,8 +19,7 @@ class LocalPage:
     lines_count: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class LocalBatch:
+class LocalBatch(Struct, frozen=True):
     """A WriteDataRequest to a sink that takes `lines`."""
 
     data: Sequence[bytes]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from msgspec import Struct, field
 
 from dsync.connector import Connector
 from dsync.errors import EndpointError
@@ -23,8 +23,7 @@ from dsync.wire.services import service_of
 GRACE_SECONDS = 5.0
 
 
-@dataclass(frozen=True, slots=True)
-class ServerSettings:
+class ServerSettings(Struct, frozen=True):
     """How a server serves."""
 
     guard: Guard = field(default_factory=Guard)

@@ -6,7 +6,9 @@ import json
 import os
 import signal
 import time
-from dataclasses import asdict, dataclass
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 # One clock may run so much faster than another one (NTP slews by 0.05 % at the most).
 DRIFT = 1.01
@@ -14,8 +16,7 @@ DRIFT = 1.01
 ENDED_BEFORE = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(Struct, frozen=True):
     """Leave to write until a time of the worker's own monotonic clock, with this much under way, this fast.
 
     The time comes from a reading of that clock, taken before the coordinator sent the grant: however long it was on its way, it

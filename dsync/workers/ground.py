@@ -14,10 +14,12 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import asdict
 
 from dsync.endpoint import Endpoint
 from dsync.errors import EndpointError
@@ -33,8 +35,7 @@ MOST_ENTRIES = 1000
 SEEN_SECONDS = 5.0
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(Struct, frozen=True):
     """What one machine and process say of themselves."""
 
     dsync: str
@@ -110,8 +111,7 @@ def _look_of(found: os.stat_result) -> str:
     return f"{found.st_size} bytes of {found.st_mtime_ns}"
 
 
-@dataclass(frozen=True, slots=True)
-class Ground:
+class Ground(Struct, frozen=True):
     """What a run's ends need of a machine."""
 
     ends: tuple[Endpoint, ...]

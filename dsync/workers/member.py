@@ -8,9 +8,11 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Coroutine
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from dsync.errors import DsyncError
 from dsync.flow.ends import Assignment
@@ -40,8 +42,7 @@ class ProcessGone(Unreachable):
     """The Dask worker answers, its process is there no more."""
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(Struct, frozen=True):
     """What all members of a run share."""
 
     link: Link

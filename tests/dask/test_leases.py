@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from dsync.state import Flow, open_state
 from dsync.wire.gen.dsync.v1.flow_pb2 import Step
@@ -87,8 +88,8 @@ async def test_a_grant_that_has_ended_on_its_way_ends_the_process() -> None:
 
 
 async def test_a_process_that_cannot_open_its_ends_says_why() -> None:
-    wrong = replace(assignment(), source=replace(assignment().source, uri="s3://no-such-bucket-anywhere/x"))
-    wrong = replace(wrong, source=replace(wrong.source, options={"endpoint": "http://127.0.0.1:1"}))
+    wrong = structs.replace(assignment(), source=replace(assignment().source, uri="s3://no-such-bucket-anywhere/x"))
+    wrong = structs.replace(wrong, source=replace(wrong.source, options={"endpoint": "http://127.0.0.1:1"}))
     worker = Process(wrong, silent=True)
     with pytest.raises(NotStarted) as caught:
         await worker.start()

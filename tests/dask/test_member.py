@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from cryptography.exceptions import InvalidTag
+from msgspec import structs
 
 from dsync.engine import DaskEngine
 from dsync.errors import EndpointError, TransientError
@@ -61,7 +62,7 @@ class FakeLink(Link):
 
 def job(link: FakeLink, given: Assignment, **changes: Any) -> Job:
     ground = Ground.of((given.source, given.destination), "", "", "")
-    return replace(Job(link, given, ground, Shares(None, 0, None), ENGINE.lease, lambda: None), **changes)
+    return structs.replace(Job(link, given, ground, Shares(None, 0, None), ENGINE.lease, lambda: None), **changes)
 
 
 def member(link: FakeLink, **changes: Any) -> Member:
@@ -178,7 +179,7 @@ async def test_a_worker_that_joins_gets_copiers_and_one_that_leaves_gives_them_u
 
 
 async def test_ends_that_a_worker_cannot_open_end_the_run_with_their_reason_and_its_name() -> None:
-    wrong = replace(
+    wrong = structs.replace(
         assignment(), source=replace(assignment().source, uri="grpc://127.0.0.1:1", options={"insecure": True})
     )
     with pytest.raises(EndpointError, match="the Dask worker w cannot take part: "):
@@ -198,7 +199,7 @@ async def test_when_no_worker_is_left_the_copiers_are_told_after_the_wait() -> N
 async def test_a_stop_ends_the_wait_for_a_first_worker() -> None:
     stop = asyncio.Event()
     link = FakeLink({})
-    cluster = Cluster(replace(ENGINE, wait=3600), job(link, assignment()), 0, stop)
+    cluster = Cluster(structs.replace(ENGINE, wait=3600), job(link, assignment()), 0, stop)
     asyncio.get_running_loop().call_later(0.1, stop.set)
     async with asyncio.timeout(30), cluster:
         pass
@@ -207,7 +208,7 @@ async def test_a_stop_ends_the_wait_for_a_first_worker() -> None:
 
 async def test_dead_letters_of_each_process_are_in_a_file_of_their_own() -> None:
     given = assignment()
-    given = replace(given, wrapping=replace(given.wrapping, dead_letters="/x/letters"))
+    given = structs.replace(given, wrapping=structs.replace(given.wrapping, dead_letters="/x/letters"))
     names = {
         Member(job(FakeLink({}), given), "w", 1, lambda _: (1, 1))._assignment()["wrapping"]["dead_letters"]
         for _ in "ab"

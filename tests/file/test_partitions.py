@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import bson
 import pytest
+from msgspec.structs import replace
 
 from connectors.file.connector import FileConnector
 from connectors.file.cursors import Mark, read_part, write_part

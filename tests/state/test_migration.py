@@ -8,10 +8,10 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from msgspec.structs import asdict
 
 from dsync.errors import StateError, TransientError
 from dsync.run import migrate
