@@ -251,6 +251,7 @@ def _remove(folder: Path) -> None:
     shutil.rmtree(trash, ignore_errors=True)
     with contextlib.suppress(FileNotFoundError):
         folder.rename(trash)
+    durable.remove_files(trash)
     shutil.rmtree(trash, ignore_errors=True)
     with contextlib.suppress(OSError):  # other namespaces of the flow are still there
         folder.parent.rmdir()

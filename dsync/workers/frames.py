@@ -8,8 +8,9 @@ import struct
 
 HEAD = struct.Struct("<II")
 # The number of the first frame each way: the assignment, and the worker's word that it is ready (nothing) or not (a Failure).
-# Later ones of this number are grants.
+# Later ones of this number are grants, and with nothing in them the word to hand over.
 GREETING = 0
+HAND_OVER = HEAD.pack(GREETING, 0)
 
 
 async def open_frames(end: socket.socket) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

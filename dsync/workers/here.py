@@ -30,6 +30,13 @@ class Worker(Protocol):
         """Ends the worker; repeatable."""
 
 
+class Near(Worker, Protocol):
+    """A worker on this machine."""
+
+    def hand_over(self) -> None:
+        """Ends the steps under way with their next batch, so that copiers can go to workers with less to do."""
+
+
 class Crew(Protocol):
     """The workers of a run, as copiers see them: each takes one, keeps to it, and lets go of it."""
 
@@ -73,7 +80,7 @@ class Here:
         self._handed_over = 0
 
     def hand_over(self) -> None:
-        """Ends the steps under way with their next batch, so that copiers can go to workers with less to do."""
+        """See Near."""
         self._handed_over += 1
 
     async def step(self, step: Step, report: Report) -> StepResult:

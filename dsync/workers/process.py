@@ -107,6 +107,11 @@ class Process:
         if not self.dead and self._writer is not None:
             self._writer.write(frames.pack(frames.GREETING, grant.to_json()))
 
+    def hand_over(self) -> None:
+        """See Near."""
+        if not self.dead and self._writer is not None:
+            self._writer.write(frames.HAND_OVER)
+
     async def step(self, step: Step, report: Report) -> StepResult:
         """See Worker."""
         if self.dead or self._writer is None:

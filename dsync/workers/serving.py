@@ -57,7 +57,10 @@ async def serve(end: socket.socket) -> None:
                     os._exit(0)  # at once: nothing may be written any more for a coordinator that is gone
                 return
             if number == frames.GREETING:
-                obey(Grant.from_json(body), gauge, limit)
+                if body:
+                    obey(Grant.from_json(body), gauge, limit)
+                else:
+                    here.hand_over()
                 continue
             step = asyncio.create_task(answer(number, body))
             steps.add(step)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 
 from dsync.workers import spares
 from dsync.workers.cores import Moment
-from dsync.workers.here import Here, Worker, WorkerDied
+from dsync.workers.here import Here, Near, Worker, WorkerDied
 from dsync.workers.process import Process
 
 logger = logging.getLogger(__name__)
@@ -16,6 +17,8 @@ logger = logging.getLogger(__name__)
 # Seconds between two looks at whether another process would pay.
 LOOK_SECONDS = 0.03
 SMALL_LOOK_SECONDS = 0.25
+# What a copier waits at the most for the process that is about to come: it opens both ends meanwhile.
+COMING_SECONDS = 0.25
 # Another process pays when this one keeps its core busy, and a core is idle.
 BUSY, IDLE_CORES = 0.8, 0.5
 
@@ -24,14 +27,22 @@ class Team:
     """Shares copiers out to workers, evenly; a copier keeps to its worker, whose caches know its partition."""
 
     def __init__(self, here: Here) -> None:
-        self.workers: list[Worker] = [here]
+        self.workers: list[Near] = [here]
         self._here = here
+        # Set where a process is on its way, and how many copiers wait for it.
+        self._coming: asyncio.Event | None = None
+        self._waiting = 0
 
-    async def join(self) -> Worker:
-        """See Crew: the one with the fewest copiers."""
+    async def join(self) -> Near:
+        """See Crew: the one with the fewest copiers, be it one that is about to come."""
+        if self._coming is not None and self._here.load > self._waiting:
+            self._waiting += 1
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._coming.wait(), COMING_SECONDS)
+            self._waiting -= 1
         return self._least_loaded()
 
-    def _least_loaded(self) -> Worker:
+    def _least_loaded(self) -> Near:
         worker = min(self.workers, key=lambda worker: worker.load)
         worker.load += 1
         return worker
@@ -39,8 +50,9 @@ class Team:
     def leave(self, worker: Worker) -> None:
         """See Crew."""
         worker.load -= 1
-        if self._is_laden(self._here):
-            self._here.hand_over()
+        for other in self.workers:
+            if self._is_laden(other):
+                other.hand_over()
 
     def _is_laden(self, worker: Worker) -> bool:
         return worker.load - min(worker.load for worker in self.workers) >= 2
@@ -80,18 +92,27 @@ class Team:
                 pays = before.is_busy(BUSY) and before.has_idle(IDLE_CORES)
             else:
                 pays, seen = seen.has_idle(IDLE_CORES), None
-            if remaining() <= len(self.workers) or not pays:
-                continue
-            process = start()
-            try:
-                await process.start()
-            except WorkerDied:
-                logger.warning("a worker process did not start; going on with %d", len(self.workers))
-                await process.close()
+            if remaining() > len(self.workers) and pays and not await self._add(start()):
                 return
-            except BaseException:
-                await process.close()
-                raise
+
+    async def _add(self, process: Process) -> bool:
+        """Whether the process is one of the workers now."""
+        self._coming = asyncio.Event()
+        try:
+            await process.start()
+        except WorkerDied:
+            logger.warning("a worker process did not start; going on with %d", len(self.workers))
+            await process.close()
+            return False
+        except BaseException:
+            await process.close()
+            raise
+        else:
             self.workers.append(process)
-            self._here.hand_over()
+            if self._here.load - self._waiting >= 2:
+                self._here.hand_over()
             logger.info("%d processes copy now", len(self.workers))
+            return True
+        finally:
+            self._coming.set()
+            self._coming = None
