@@ -63,6 +63,12 @@ class Connector(Opened):
         """Publishes the named batches, removes what earlier tries of the flow left besides. Repeatable."""
         raise self._lacks("FinishNamespace")
 
+    async def foresee(self, request: wire.FinishNamespaceRequest) -> None:
+        """With which batches a later FinishNamespace will begin; all are written. A word within this process, not on the wire.
+
+        Whoever can do a part of that work ahead does it now; most can not, and do nothing. Repeatable, with ever more batches.
+        """
+
     def StreamUpdates(self, request: wire.StreamUpdatesRequest) -> AsyncIterator[wire.StreamUpdatesResponse]:
         """Updates from the cursor on, for ever; an idle stream sends positions without updates from time to time."""
         raise self._lacks("StreamUpdates")

@@ -33,6 +33,7 @@ class FileConnector(Connector):
     async def close(self) -> None:
         """Lets go of open files."""
         self._source.close()
+        await self._sink.close()
 
     async def GetInfo(self, request: wire.GetInfoRequest) -> wire.GetInfoResponse:
         """Both directions; which data type is best, the format decides."""
@@ -83,6 +84,11 @@ class FileConnector(Connector):
         with os_errors_mapped(self._settings.typed):
             await self._sink.write(request)
         return wire.WriteDataResponse()
+
+    async def foresee(self, request: wire.FinishNamespaceRequest) -> None:
+        """Puts the namespace's file together as far as it goes."""
+        with os_errors_mapped(self._settings.typed):
+            await self._sink.foresee(request)
 
     async def FinishNamespace(self, request: wire.FinishNamespaceRequest) -> wire.FinishNamespaceResponse:
         """Puts the namespace's file in place."""

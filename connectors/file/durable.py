@@ -154,7 +154,7 @@ def remove_files(folder: Path) -> None:
 
 def _remove_file(path: str) -> None:
     with contextlib.suppress(OSError):
-        os.unlink(path)
+        Path(path).unlink()
 
 
 def sync_folder(path: Path) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import itertools
 import logging
 import os
 import shutil
@@ -23,6 +24,7 @@ from msgspec.structs import replace
 
 from connectors.file import durable, marker, staging, tree
 from connectors.file.append import existing_batches
+from connectors.file.assembly import Assembly
 from connectors.file.destination import Target, target_of
 from connectors.file.layouts import Layout, TakesLines, layout_of
 from connectors.file.marker import Marker, Published
@@ -33,7 +35,6 @@ from dsync.errors import NotFoundError, UsageError
 
 logger = logging.getLogger(__name__)
 
-ASSEMBLED = "assembled"
 TRASH = ".trash"
 # For questions about many namespaces at once, a folder is listed once.
 LISTING_SECONDS = 1.0
@@ -47,6 +48,9 @@ class FileSink:
         self._settings = settings
         # Staging folders that this process has seen to be there.
         self._begun: set[Path] = set()
+        # Files that are put together already, by their staging folders; whoever works at one holds the lock.
+        self._ahead: dict[Path, Assembly] = {}
+        self._assembling = asyncio.Lock()
         self._direct = asyncio.Lock()
         # Namespaces and paths of the destination's files, and when they were listed.
         self._listed: tuple[float, dict[str, str]] = (0.0, {})
@@ -72,10 +76,46 @@ class FileSink:
         """Puts the file of these batches in place and removes all others of the flow; answers what the file cannot say."""
         target = target_of(self._settings, request.namespace)
         layout = layout_of(target.kind, self._settings)
-        parts = [(part.partition, part.count) for part in request.parts]
-        notes = await asyncio.to_thread(self._finish, target, layout, request.flow, parts)
+        async with self._assembling:
+            notes = await asyncio.to_thread(self._finish, target, layout, request.flow, _parts(request))
         self._begun.discard(target.staging(request.flow))
         return notes
+
+    async def foresee(self, request: wire.FinishNamespaceRequest) -> None:
+        """Puts together what the namespace's file will begin with, where a file can be continued."""
+        target = target_of(self._settings, request.namespace)
+        layout = layout_of(target.kind, self._settings)
+        if layout.appends and request.parts:
+            async with self._assembling:
+                await asyncio.to_thread(self._assemble_ahead, target, layout, request.flow, _parts(request))
+
+    async def close(self) -> None:
+        """Removes what was put together for nothing, once nobody works at it."""
+        async with self._assembling:
+            while self._ahead:
+                self._ahead.popitem()[1].close()
+
+    def _assemble_ahead(self, target: Target, layout: Layout, flow: str, parts: Sequence[tuple[str, int]]) -> None:
+        folder = target.staging(flow)
+        before = self._ahead[folder].batches if folder in self._ahead else []
+        new = _found(folder, parts, len(before))
+        if isinstance(new, str) or not new:
+            return
+        with contextlib.ExitStack() as failing:
+            assembly = failing.enter_context(contextlib.closing(self._assembly(folder, [*before, *new])))
+            assembly.extend(layout, [*before, *new])
+            durable.sync(assembly.descriptor)
+            failing.pop_all()
+            self._ahead[folder] = assembly
+
+    def _assembly(self, folder: Path, batches: Sequence[Staged]) -> Assembly:
+        """What is put together of these batches so far; the caller's from now on."""
+        known = self._ahead.pop(folder, None)
+        if known is not None:
+            if known.leads_to(batches):
+                return known
+            known.close()
+        return Assembly(folder)
 
     def _metadata(self, target: Target) -> wire.GetNamespaceMetadataResponse:
         target = self._elsewhere(target)
@@ -145,9 +185,9 @@ class FileSink:
                 )
         else:
             self._begin(target, flow)
-            with durable.written_beside(folder / ASSEMBLED) as (descriptor, temporary):
-                published, notes = _assembled(layout, batches, descriptor, flow, parts)
-                self._publish(target, temporary, published)
+            with contextlib.closing(self._assembly(folder, batches)) as assembly:
+                published, notes = _assembled(layout, batches, assembly, flow, parts)
+                self._publish(target, assembly.path, published)
         _remove(folder)
         return notes
 
@@ -182,33 +222,37 @@ class FileSink:
             path = folder / staging.part_name("new", 0)
             staging.write_part(path, *_payload(layout, request))
             batches.append(staging.staged(path))
-            with durable.written_beside(folder / ASSEMBLED) as (descriptor, temporary):
-                published, notes = _assembled(layout, batches, descriptor, "", [])
+            with contextlib.closing(Assembly(folder)) as assembly:
+                published, notes = _assembled(layout, batches, assembly, "", [])
                 for note in notes:
                     logger.warning("%s: %s", target.file, note)
-                self._publish(target, temporary, published)
+                self._publish(target, assembly.path, published)
 
 
 def _assembled(
-    layout: Layout, batches: Sequence[Staged], descriptor: int, flow: str, parts: Sequence[tuple[str, int]]
+    layout: Layout, batches: Sequence[Staged], assembly: Assembly, flow: str, parts: Sequence[tuple[str, int]]
 ) -> tuple[Published, list[str]]:
     """Writes the file of the batches, durably; answers besides what it cannot say of them."""
-    notes = list(layout.assemble(batches, descriptor))
-    os.fsync(descriptor)
-    status = os.fstat(descriptor)
+    notes = assembly.extend(layout, batches)
+    os.fsync(assembly.descriptor)
+    status = os.fstat(assembly.descriptor)
     size = staging.total(batches)
     return Published(flow, marker.digest(parts), size, status.st_size, status.st_mtime_ns), notes
 
 
-def _found(folder: Path, parts: Sequence[tuple[str, int]]) -> list[Staged] | str:
-    """The batches of all parts in order, or the name of the first that is not there."""
+def _parts(request: wire.FinishNamespaceRequest) -> list[tuple[str, int]]:
+    return [(part.partition, part.count) for part in request.parts]
+
+
+def _found(folder: Path, parts: Sequence[tuple[str, int]], skip: int = 0) -> list[Staged] | str:
+    """The batches of all parts in order but for the first ones, or the name of the first that is not there."""
     batches = []
-    for partition, count in parts:
-        for ordinal in range(count):
-            try:
-                batches.append(staging.staged(folder / staging.part_name(partition, ordinal)))
-            except FileNotFoundError:
-                return f"{partition}/{ordinal}"
+    names = ((partition, ordinal) for partition, count in parts for ordinal in range(count))
+    for partition, ordinal in itertools.islice(names, skip, None):
+        try:
+            batches.append(staging.staged(folder / staging.part_name(partition, ordinal)))
+        except FileNotFoundError:
+            return f"{partition}/{ordinal}"
     return batches
 
 

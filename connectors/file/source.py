@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from typing import cast
 
 from connectors.file import kinds, opening, tree
 from connectors.file.content import Plain
@@ -16,6 +17,7 @@ from connectors.file.settings import Settings
 from dsync import codec, wire
 from dsync.codec.lines import Lines
 from dsync.errors import CursorError, DataError, NotFoundError, UsageError
+from dsync.wire.local import LocalPage
 
 # Caches; cursors do without: chunks that have further pages, headers, and streams with their decompressors.
 KEPT_CHUNKS = 32
@@ -67,14 +69,14 @@ class FileSource:
         if place.skip > len(chunk.documents):
             raise CursorError("the page's cursor belongs to another partition")
         until = min(place.skip + part.page_documents, len(chunk.documents))
-        page = self._page(request, part, chunk, slice(place.skip, until))
+        cursor = b""
         if until < len(chunk.documents):
             following = Place(place.mark, until)
             self._chunks.keep((part, following), (chunk, ended))
-            page.next_cursor = write_place(following)
+            cursor = write_place(following)
         elif not ended:
-            page.next_cursor = write_place(Place(chunk.next))
-        return page
+            cursor = write_place(Place(chunk.next))
+        return self._page(request, part, chunk, slice(place.skip, until), cursor)
 
     async def _chunk(self, part: Part, place: Place) -> tuple[Chunk, bool]:
         name = self._settings.name_of(part.path)
@@ -122,12 +124,18 @@ class FileSource:
             superseded.close()
         return chunk, ended
 
-    def _page(self, request: wire.ListDataRequest, part: Part, chunk: Chunk, within: slice) -> wire.ListDataResponse:
-        """The documents in the form that was asked for."""
-        if request.lines and request.type == wire.EXTENDED_JSON and isinstance(chunk.documents, Lines):
+    def _page(
+        self, request: wire.ListDataRequest, part: Part, chunk: Chunk, within: slice, cursor: bytes
+    ) -> wire.ListDataResponse:
+        """The documents in the form that was asked for, and where the next page begins."""
+        if not request.lines:
+            return wire.ListDataResponse(data=self._converted(request, part, chunk, within), next_cursor=cursor)
+        if request.type == wire.EXTENDED_JSON and isinstance(chunk.documents, Lines):
             lines = chunk.documents.part(within)
-            return wire.ListDataResponse(lines=lines.text, lines_count=len(lines))
-        return wire.ListDataResponse(data=self._converted(request, part, chunk, within))
+            page = LocalPage((), cursor, lines.text, len(lines))
+        else:
+            page = LocalPage(self._converted(request, part, chunk, within), cursor)
+        return cast("wire.ListDataResponse", page)
 
     def _converted(self, request: wire.ListDataRequest, part: Part, chunk: Chunk, within: slice) -> list[bytes]:
         documents, numbers = chunk.documents[within], chunk.numbers[within]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import struct
 from collections.abc import Sequence
@@ -32,12 +33,13 @@ class WriteId(Struct, frozen=True):
 
 
 class Staged(Struct, frozen=True):
-    """A staged batch: its `size` bytes start at `offset` in the file."""
+    """A staged batch: its `size` bytes start at `offset` in the file, which is another one once `version` is another."""
 
     path: Path
     documents: int
     offset: int
     size: int
+    version: tuple[int, int] = (0, 0)
 
 
 def parse_write_id(write_id: str, namespace: str) -> WriteId:
@@ -76,11 +78,12 @@ def staged(path: Path) -> Staged:
     """A batch that was staged. Raises DataError where it is not what was written, FileNotFoundError where there is none."""
     with path.open("rb") as file:
         head = file.read(_HEADER.size)
-        size = file.seek(0, 2) - _HEADER.size
+        status = os.fstat(file.fileno())
+        size = status.st_size - _HEADER.size
     if len(head) == _HEADER.size:
         magic, documents, expected = _HEADER.unpack(head)
         if magic == _MAGIC and expected == size:
-            return Staged(path, documents, _HEADER.size, size)
+            return Staged(path, documents, _HEADER.size, size, (status.st_ino, status.st_mtime_ns))
     raise DataError(f"the staged batch {str(path)!r} is damaged", remedy="copy everything again with --restart")
 
 

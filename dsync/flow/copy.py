@@ -11,6 +11,7 @@ from typing import Any
 
 from dsync.cancel import cancel
 from dsync.errors import DsyncError, TransientError, decisive
+from dsync.flow.leading import Leading
 from dsync.flow.targets import Targets
 from dsync.progress import Tracker
 from dsync.state import Progress, State
@@ -61,6 +62,8 @@ class Copy:
         self._open = Counter(self._group(p.planned) for p in plan if not p.checkpoint.done)
         self._seen: set[str] = set()
         self._unsaved: dict[int, tuple[PlannedPartition, Checkpoint]] = {}
+        self._leading = None if transforms else Leading(plan)
+        self._foreseeing: set[asyncio.Task[None]] = set()
         self._committing = asyncio.Lock()
 
     async def run(self, crew: Crew, copiers: int) -> None:
@@ -77,8 +80,9 @@ class Copy:
         try:
             await self._gather(tasks, commits)
         finally:
-            await cancel([*tasks, commits, drain])
-            await asyncio.gather(*tasks, commits, drain, return_exceptions=True)
+            beside = [*tasks, commits, drain, *self._foreseeing]
+            await cancel(beside)
+            await asyncio.gather(*beside, return_exceptions=True)
             await self._commit()
         if self.errors:
             raise decisive(self.errors)
@@ -164,7 +168,7 @@ class Copy:
             if result.HasField("failure"):
                 raise to_error(result.failure)
         if at.done:
-            await self._end_partition(self._group(planned))
+            await self._end_partition(planned, at)
         return worker
 
     async def _commit_often(self) -> None:
@@ -186,10 +190,18 @@ class Copy:
             if unsaved:
                 await self.state.save(self.flow_id, {number: reached for number, (_, reached) in unsaved.items()})
 
-    async def _end_partition(self, group: str) -> None:
+    async def _end_partition(self, planned: PlannedPartition, at: Checkpoint) -> None:
+        group = self._group(planned)
         self._open[group] -= 1
+        if self._leading is not None:
+            self._leading.end(group, planned.number, at)
         if not self._open[group]:
             await self._finish(group)
+        elif self._leading is not None and not self._foreseeing and (reached := self._leading.news(group)):
+            # beside everything else, and one word at a time
+            task = asyncio.create_task(self.targets.foresee(group, reached))
+            self._foreseeing.add(task)
+            task.add_done_callback(self._foreseeing.discard)
 
     async def _finish(self, group: str) -> None:
         await self._commit()

@@ -205,10 +205,10 @@ class Gathered(Struct):
 
     def request(self, *, local: bool = False, **fields: Any) -> wire.WriteDataRequest:
         """All of it; `local` where the sink takes something else for a message."""
-        if local and not self._lines:
-            return cast("wire.WriteDataRequest", LocalBatch(self._documents, **fields))
         if self._lines:
-            return wire.WriteDataRequest(lines=b"".join(self._lines), lines_count=self.count, **fields)
+            fields |= {"lines": b"".join(self._lines), "lines_count": self.count}
+        if local:
+            return cast("wire.WriteDataRequest", LocalBatch(self._documents, **fields))
         return wire.WriteDataRequest(data=self._documents, **fields)
 
 

@@ -8,14 +8,14 @@ from collections.abc import Iterable, Sequence
 
 from dsync import wire
 from dsync.connector import Connector
-from dsync.errors import DataError, GapError, NotFoundError, UnimplementedError
+from dsync.errors import DataError, DsyncError, GapError, NotFoundError, UnimplementedError
 from dsync.flow.agree import Agreement
 from dsync.flow.plan import Plan, admit, describe, refuse_loops, refuse_same_data, refuse_several, refuse_sources
 from dsync.namespaces import Selection
 from dsync.progress import Tracker
 from dsync.settings import Settings
 from dsync.state import Flow, State
-from dsync.wire.gen.dsync.v1.flow_pb2 import PlannedPartition, Position
+from dsync.wire.gen.dsync.v1.flow_pb2 import Checkpoint, PlannedPartition, Position
 
 logger = logging.getLogger(__name__)
 
@@ -120,17 +120,28 @@ class Targets:
     async def finish(self, name: str) -> None:
         """Publishes what the checkpoints count. Raises GapError where it is not there any more, DataError for lost ids."""
         await self.admit([name])
-        parts = []
-        for progress in await self.state.partitions(self.flow.id):
-            count = sum(w.batches for w in progress.checkpoint.written if w.namespace == name)
-            if count:
-                partition = f"{progress.planned.number:05d}"
-                parts.append(wire.FinishNamespaceRequest.Part(partition=partition, count=count))
-        await self._publish(name, parts)
+        reached = [(p.planned.number, p.checkpoint) for p in await self.state.partitions(self.flow.id)]
+        await self._publish(name, reached)
         await self._refuse_duplicates(name)
 
-    async def _publish(self, name: str, parts: Sequence[wire.FinishNamespaceRequest.Part]) -> None:
-        request = wire.FinishNamespaceRequest(namespace=name, flow=self.flow.id, parts=parts)
+    async def foresee(self, name: str, reached: Sequence[tuple[int, Checkpoint]]) -> None:
+        """Lets the destination do a part of `finish` ahead: these are the plan's first partitions, and done."""
+        try:
+            await self.sink.foresee(self._request(name, reached))
+        except DsyncError as error:  # what is wrong comes up again when it counts
+            logger.debug("the destination did nothing ahead: %s", type(error).__name__)
+
+    def _request(self, name: str, reached: Sequence[tuple[int, Checkpoint]]) -> wire.FinishNamespaceRequest:
+        """The batches of a namespace by partition, in the order of the plan."""
+        parts = []
+        for number, checkpoint in reached:
+            count = sum(written.batches for written in checkpoint.written if written.namespace == name)
+            if count:
+                parts.append(wire.FinishNamespaceRequest.Part(partition=f"{number:05d}", count=count))
+        return wire.FinishNamespaceRequest(namespace=name, flow=self.flow.id, parts=parts)
+
+    async def _publish(self, name: str, reached: Sequence[tuple[int, Checkpoint]]) -> None:
+        request = self._request(name, reached)
         try:
             for warning in (await self.sink.FinishNamespace(request)).warnings:
                 self.tracker.warn(f"{name}: {warning}")

@@ -59,6 +59,10 @@ class Delegate(Connector):
         """See Connector."""
         return await self._call(self.inner.FinishNamespace, request)
 
+    async def foresee(self, request: wire.FinishNamespaceRequest) -> None:
+        """See Connector."""
+        await self.inner.foresee(request)
+
     async def GetByIds(self, request: wire.GetByIdsRequest) -> wire.GetByIdsResponse:
         """See Connector."""
         return await self._call(self.inner.GetByIds, request)
