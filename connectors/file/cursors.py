@@ -10,7 +10,8 @@ from msgspec import Struct
 
 from dsync.errors import CursorError
 
-VERSION = 1
+# Of a partition's cursor: since 2 its start may be NOT_COUNTED. Of a page's.
+VERSIONS, PAGE_VERSION = (1, 2), 1
 LONGEST_CURSOR_BYTES = 64 << 10
 GREATEST = 1 << 62
 STATES = ("", "lines", "open", "first", "value", "end")
@@ -20,9 +21,13 @@ REMEMBERED_PARTS = 256
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
+# The number of a partition's start, and of the end before it, where nobody has counted the lines before.
+NOT_COUNTED = 0
+
+
 class Mark(NamedTuple):
     """A place between two records: bytes before it (of Parquet: rows), the line, element or document that follows, counted
-    from 1, and what the format has to remember besides."""
+    from 1 (in a partition whose start is NOT_COUNTED: from 0 at its start), and what the format has to remember besides."""
 
     offset: int
     number: int = 1
@@ -65,15 +70,15 @@ def write_part(part: Part) -> bytes:
     """The cursor of a partition."""
     end = None if part.end is None else list(part.end)
     content = [list(part.identity), list(part.start), end, [part.page_bytes, part.page_documents]]
-    return _write(["file", VERSION, part.namespace, part.path, part.kind, *content])
+    return _write(["file", VERSIONS[-1], part.namespace, part.path, part.kind, *content])
 
 
 @functools.lru_cache(REMEMBERED_PARTS)
 def read_part(cursor: bytes, namespace: str) -> Part:
     """The partition of a cursor, which has to be one of this namespace. Raises CursorError."""
     match _read(cursor):
-        case ["file", int(version), *_] if version != VERSION:
-            raise CursorError(f"the partition's cursor has version {version}, not {VERSION}", remedy="start again")
+        case ["file", int(version), *_] if version not in VERSIONS:
+            raise CursorError(f"the partition's cursor has version {version}, not {VERSIONS[-1]}", remedy="start again")
         case ["file", int(), str(name), str(path), str(kind), identity, start, end, page]:
             whole = Identity(*_numbers(identity, 3))
             last = None if end is None else _mark(end)
@@ -89,7 +94,7 @@ def read_part(cursor: bytes, namespace: str) -> Part:
 
 def write_place(place: Place) -> bytes:
     """The cursor of a page."""
-    return _write(["page", VERSION, list(place.mark), place.skip])
+    return _write(["page", PAGE_VERSION, list(place.mark), place.skip])
 
 
 def read_place(cursor: bytes, part: Part) -> Place:
@@ -97,8 +102,8 @@ def read_place(cursor: bytes, part: Part) -> Place:
     if not cursor:
         return Place(part.start)
     match _read(cursor):
-        case ["page", int(version), *_] if version != VERSION:
-            raise CursorError(f"the page's cursor has version {version}, not {VERSION}", remedy="start again")
+        case ["page", int(version), *_] if version != PAGE_VERSION:
+            raise CursorError(f"the page's cursor has version {version}, not {PAGE_VERSION}", remedy="start again")
         case ["page", int(), mark, skip]:
             place = Place(_mark(mark), *_numbers([skip], 1))
             if place.mark.offset < part.start.offset or (part.end and place.mark.offset > part.end.offset):

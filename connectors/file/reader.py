@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from connectors.file.content import Content
-from connectors.file.cursors import Mark, Part
+from connectors.file.cursors import NOT_COUNTED, Mark, Part
 from connectors.file.format import MAX_RECORD_BYTES, Chunk, Format, Rest, unit_of
 from dsync.errors import CursorError, DataError
 
@@ -76,9 +76,14 @@ class TextReader:
         """Whether the partition ends here. Raises DataError where it ends elsewhere than the next one begins."""
         if part.end is None or rest is Rest.END:
             return rest is Rest.END
-        if rest is Rest.CUT and at != part.end:
+        if rest is Rest.CUT and not _is_at(at, part.end):
             raise DataError(
                 f"{self._place(at)}: a record goes on where the next partition begins",
                 remedy="something is wrong before it; a larger --partition-size reads the file as a whole and shows where",
             )
-        return at == part.end
+        return _is_at(at, part.end)
+
+
+def _is_at(at: Mark, end: Mark) -> bool:
+    number = at.number if end.number == NOT_COUNTED else end.number
+    return at == end._replace(number=number) and number == at.number

@@ -6,12 +6,25 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from typing import cast
 
+from msgspec.structs import replace
+
 from connectors.file import kinds, opening, tree
 from connectors.file.content import Plain
-from connectors.file.cursors import Identity, Mark, Part, Place, read_part, read_place, write_part, write_place
+from connectors.file.cursors import (
+    NOT_COUNTED,
+    Identity,
+    Mark,
+    Part,
+    Place,
+    read_part,
+    read_place,
+    write_part,
+    write_place,
+)
 from connectors.file.format import Chunk, Format, data_type_of, unit_of
 from connectors.file.identity import with_ids
 from connectors.file.kept import Kept
+from connectors.file.numbering import Numbering
 from connectors.file.reader import Reader, TextReader
 from connectors.file.settings import Settings
 from dsync import codec, wire
@@ -35,6 +48,7 @@ class FileSource:
         self._chunks: Kept[tuple[Part, Place], tuple[Chunk, bool]] = Kept(KEPT_CHUNKS)
         self._formats: Kept[tuple[str, Identity], Format] = Kept(KEPT_FORMATS)
         self._streams: Kept[tuple[Part, int], Reader] = Kept(KEPT_STREAMS)
+        self._numbering = Numbering(settings)
 
     def close(self) -> None:
         """Lets go of what is open."""
@@ -76,7 +90,31 @@ class FileSource:
             cursor = write_place(following)
         elif not ended:
             cursor = write_place(Place(chunk.next))
-        return self._page(request, part, chunk, slice(place.skip, until), cursor)
+        within = slice(place.skip, until)
+        if request.lines and request.type == wire.EXTENDED_JSON and isinstance(chunk.documents, Lines):
+            lines = chunk.documents.part(within)
+            return cast("wire.ListDataResponse", LocalPage((), cursor, lines.text, len(lines)))
+        if (
+            request.type != wire.EXTENDED_JSON
+        ):  # errors say where a document is, and those without an id get one of their place
+            chunk = await self._counted(part, chunk)
+        documents = self._converted(request, part, chunk, within)
+        if request.lines:
+            return cast("wire.ListDataResponse", LocalPage(documents, cursor))
+        return wire.ListDataResponse(data=documents, next_cursor=cursor)
+
+    async def _counted(self, part: Part, chunk: Chunk) -> Chunk:
+        """The chunk with numbers that count from the file's start."""
+        if part.start.number != NOT_COUNTED:
+            return chunk
+        line = await self._numbering.line(part)
+        numbers = chunk.numbers
+        moved = (
+            range(numbers.start + line, numbers.stop + line)
+            if isinstance(numbers, range)
+            else [n + line for n in numbers]
+        )
+        return replace(chunk, numbers=moved)
 
     async def _chunk(self, part: Part, place: Place) -> tuple[Chunk, bool]:
         name = self._settings.name_of(part.path)
@@ -105,6 +143,9 @@ class FileSource:
         except DataError as error:
             # What a partition trips over depends on the cuts; what is said must not.
             first = await asyncio.to_thread(opening.first_fault, data_format, reader, content, part)
+            if first is None and part.start.number == NOT_COUNTED:
+                line = await self._numbering.line(part)
+                reader.chunk(at._replace(number=at.number + line), part)  # the same once more, with its line
             raise first or error from None
 
     async def _next_of_stream(
@@ -123,19 +164,6 @@ class FileSource:
         if superseded:
             superseded.close()
         return chunk, ended
-
-    def _page(
-        self, request: wire.ListDataRequest, part: Part, chunk: Chunk, within: slice, cursor: bytes
-    ) -> wire.ListDataResponse:
-        """The documents in the form that was asked for, and where the next page begins."""
-        if not request.lines:
-            return wire.ListDataResponse(data=self._converted(request, part, chunk, within), next_cursor=cursor)
-        if request.type == wire.EXTENDED_JSON and isinstance(chunk.documents, Lines):
-            lines = chunk.documents.part(within)
-            page = LocalPage((), cursor, lines.text, len(lines))
-        else:
-            page = LocalPage(self._converted(request, part, chunk, within), cursor)
-        return cast("wire.ListDataResponse", page)
 
     def _converted(self, request: wire.ListDataRequest, part: Part, chunk: Chunk, within: slice) -> list[bytes]:
         documents, numbers = chunk.documents[within], chunk.numbers[within]

@@ -6,9 +6,8 @@ from collections.abc import Iterable
 
 from connectors.file.content import Content
 from connectors.file.csvread import CsvSettings, CsvTable, NeedMore
-from connectors.file.cursors import Mark
+from connectors.file.cursors import NOT_COUNTED, Mark
 from connectors.file.format import MAX_RECORD_BYTES, Chunk, Rest, refuse_foreign_text
-from connectors.file.jsonformat import count_lines
 
 HEAD_BYTES = 64 << 10
 
@@ -32,14 +31,9 @@ class CsvFormat:
         return Chunk(documents, numbers, Mark(at.offset + taken, line))
 
     def cuts(self, content: Content, start: Mark, size: int, targets: Iterable[int]) -> list[Mark]:
-        """Starts of records near the targets, with their lines."""
-        cuts: list[Mark] = []
-        last = start
-        for offset in self._table.cuts(content.read, size, targets):
-            if last.offset < offset < size:
-                last = Mark(offset, last.number + count_lines(content, last.offset, offset))
-                cuts.append(last)
-        return cuts
+        """Starts of records near the targets; their lines are not counted."""
+        offsets = self._table.cuts(content.read, size, targets)
+        return [Mark(offset, NOT_COUNTED) for offset in offsets if start.offset < offset < size]
 
 
 def _table(settings: CsvSettings, content: Content, name: str) -> CsvTable:

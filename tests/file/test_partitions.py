@@ -12,7 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from connectors.file.connector import FileConnector
-from connectors.file.cursors import Mark, read_part, write_part
+from connectors.file.cursors import NOT_COUNTED, Mark, read_part, write_part
 from dsync import codec, wire
 from dsync.codec import compression
 from dsync.errors import CursorError, DataError, DsyncError
@@ -141,7 +141,7 @@ def replace_number(mark: Mark) -> Mark:
         b"[]",
         b"{}",
         b"[" * 10_000,
-        b'["file",2,"","jsonl none 44",[1,1,1],[0,1,""],null,[1,1]]',
+        b'["file",3,"","jsonl none 44",[1,1,1],[0,1,""],null,[1,1]]',
         b'["file",1,"../x.jsonl","jsonl none 44",[1,1,1],[0,1,"lines"],null,[1,1]]',
         b'["file",1,"","jsonl none 44",[1,1],[0,1,"lines"],null,[1,1]]',
         b'["file",1,"","jsonl none 44",[1,1,-1],[0,1,"lines"],null,[1,1]]',
@@ -186,3 +186,63 @@ async def test_long_records_are_read_with_short_pages(tmp_path: Path) -> None:
     path = tmp_path / "long.jsonl"
     path.write_bytes(b'{"a":1}\n' + long + b"\n" + b'{"a":2}\n' * 3)
     assert (await read(path, page_bytes=100))["long"] == [b'{"a":1}', long, *[b'{"a":2}'] * 3]
+
+
+@pytest.fixture(params=["csv", "jsonl"])
+def without_ids(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """Rows over several lines, blank lines, CRLF, and no ids."""
+    path = tmp_path / f"rows.{request.param}"
+    if request.param == "csv":
+        texts = ["line\n" * (number % 3) for number in range(3000)]
+        rows = [f'"{text}",{number}\r\n{"" if number % 7 else chr(10)}' for number, text in enumerate(texts)]
+        path.write_text("text,number\r\n" + "".join(rows), newline="")
+    else:
+        lines = [f'{{"number":{number}}}' + ("\n" if number % 5 else "\n\n") for number in range(3000)]
+        path.write_text("".join(lines))
+    return path
+
+
+@pytest.mark.parametrize("data_type", [wire.BSON, wire.JSON_ID])
+async def test_ids_that_are_made_of_lines_are_the_same_however_a_file_is_cut(
+    without_ids: Path, data_type: wire.Type
+) -> None:
+    [whole] = (await read(without_ids, data_type, partition_size="1GB")).values()
+    assert len(set(whole)) == 3000
+    for backwards in (False, True):
+        found = {}
+        async with FileConnector(str(without_ids), {"partition_size": "4000", "batch_size": 7}) as connector:
+            partitions = list((await plan(connector)).partitions)
+            assert len(partitions) > 5
+            for number in sorted(range(len(partitions)), reverse=backwards):
+                found[number] = [
+                    each for page in await pages(connector, partitions[number], data_type) for each in page
+                ]
+        assert [each for number in sorted(found) for each in found[number]] == whole
+
+
+async def test_a_cursor_of_version_1_knows_its_line(without_ids: Path) -> None:
+    [whole] = (await read(without_ids, wire.JSON_ID, partition_size="1GB")).values()
+    async with FileConnector(str(without_ids), {"partition_size": "4000"}) as connector:
+        first, second, *_ = (await plan(connector)).partitions
+        count = sum(map(len, await pages(connector, first, wire.JSON_ID)))
+        part = read_part(second.cursor, second.namespace)
+        assert part.start.number == NOT_COUNTED
+        line = 1 + without_ids.read_bytes()[: part.start.offset].count(b"\n")
+        written = json.loads(write_part(replace(part, start=part.start._replace(number=line))))
+        second.cursor = json.dumps([written[0], 1, *written[2:]]).encode()
+        found = [each for page in await pages(connector, second, wire.JSON_ID) for each in page]
+    assert found == whole[count : count + len(found)]
+
+
+@pytest.mark.parametrize("data_type", [wire.EXTENDED_JSON, wire.BSON])
+async def test_an_error_in_a_later_partition_names_the_line_of_the_file(
+    without_ids: Path, data_type: wire.Type
+) -> None:
+    lines = without_ids.read_bytes().split(b"\n")
+    at = next(number for number in range(len(lines) - 100, len(lines)) if b"99" in lines[number])
+    lines[at] = b'}broken,"' if without_ids.suffix == ".jsonl" else b'bro"ken,1\r'
+    without_ids.write_bytes(b"\n".join(lines))
+    async with FileConnector(str(without_ids), {"partition_size": "4000"}) as connector:
+        partition = (await plan(connector)).partitions[-1]
+        with pytest.raises(DataError, match=rf"line {at + 1}\b"):
+            await pages(connector, partition, data_type)
