@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from connectors.mongo import lookup
 from connectors.mongo.collection import (
@@ -18,9 +18,12 @@ from connectors.mongo.collection import (
 from connectors.mongo.deployment import Deployment
 from dsync.codec import raw
 
-# Measured: where this share of a batch exists, replacing is the cheaper way for the next.
+# Measured: where this share of a batch exists, replacing is the cheaper way for the next: an insert that finds its _id takes the
+# server six times as long as a replacement.
 REPLACE_FROM_SHARE = 0.3
-REMEMBERED_PARTITIONS = 4096
+# Of a collection that nothing is known of, so many are tried first.
+FIRST_DOCUMENTS = 100
+REMEMBERED = 4096
 
 
 class Writer:
@@ -30,8 +33,8 @@ class Writer:
         self._deployment = deployment
         self._batch_documents = min(batch_documents or COMMAND_DOCUMENTS, COMMAND_DOCUMENTS)
         self._keep_existing = keep_existing
-        # Partitions whose last batch found many of its documents there.
-        self._replacing: OrderedDict[str, None] = OrderedDict()
+        # Partitions and collections, and whether their last batch found many of its documents there.
+        self._replacing: OrderedDict[str, bool] = OrderedDict()
 
     async def write(self, database: str, name: str, documents: Sequence[bytes], partition: str) -> None:
         """Returns when every document is there. `partition` names what the batch is a part of: similar ones follow.
@@ -40,15 +43,23 @@ class Writer:
         """
         collection = CollectionWriter(self._deployment, database, name)
         check_framing(documents, collection.namespace)
-        for batch in chunks(documents, self._batch_documents, len):
+        for batch in self._cut(documents, collection.namespace):
             if self._keep_existing:
                 await self._insert_missing(collection, batch)
-            elif partition in self._replacing:
-                new = await collection.replace(batch, self._batch_documents)
-                self._remember(partition, 1 - new / len(batch))
+                continue
+            if self._replacing.get(partition, self._replacing.get(collection.namespace)):
+                existed = len(batch) - await collection.replace(batch, self._batch_documents)
             else:
                 existed = await self._insert(collection, batch)
-                self._remember(partition, existed / len(batch))
+            for name in (partition, collection.namespace):
+                self._remember(name, existed >= REPLACE_FROM_SHARE * len(batch))
+
+    def _cut(self, documents: Sequence[bytes], namespace: str) -> Iterator[Sequence[bytes]]:
+        if namespace not in self._replacing and not self._keep_existing:
+            self._replacing[namespace] = False
+            yield from chunks(documents[:FIRST_DOCUMENTS], self._batch_documents, len)
+            documents = documents[FIRST_DOCUMENTS:]
+        yield from chunks(documents, self._batch_documents, len)
 
     async def _insert(self, collection: CollectionWriter, documents: Sequence[bytes]) -> int:
         """Inserts, and replaces what exists; how many did."""
@@ -74,13 +85,10 @@ class Writer:
         await collection.replace(missing, self._batch_documents)
         collection.refuse(plain, (error for error in failed if not error.on_id))
 
-    def _remember(self, partition: str, share: float) -> None:
-        if share < REPLACE_FROM_SHARE:
-            self._replacing.pop(partition, None)
-            return
-        self._replacing[partition] = None
-        self._replacing.move_to_end(partition)
-        if len(self._replacing) > REMEMBERED_PARTITIONS:
+    def _remember(self, name: str, replacing: bool) -> None:
+        self._replacing[name] = replacing
+        self._replacing.move_to_end(name)
+        if len(self._replacing) > REMEMBERED:
             self._replacing.popitem(last=False)
 
 

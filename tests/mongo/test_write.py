@@ -101,6 +101,19 @@ async def test_a_partition_of_duplicates_goes_over_to_replacing_and_back(
     assert mongo[database].a.count_documents({}) == 30
 
 
+async def test_a_collection_that_is_copied_once_more_is_told_by_its_first_documents(
+    connect: Connect, mongo: Mongo, database: str
+) -> None:
+    mongo[database].a.insert_many([{"_id": number, "v": "old"} for number in range(2000)])
+    before = mongo.admin.command("serverStatus")["opcounters"]["insert"]
+    sink = await connect()
+    for partition in range(2):
+        batch = [{"_id": number, "v": "new"} for number in range(1000 * partition, 1000 * partition + 1000)]
+        await write(sink, "a", batch, f"flow/{partition}/0/a")
+    assert mongo[database].a.count_documents({"v": "new"}) == 2000
+    assert mongo.admin.command("serverStatus")["opcounters"]["insert"] - before < 500
+
+
 async def test_partitions_are_told_apart_when_one_goes_over_to_replacing(
     connect: Connect, mongo: Mongo, database: str
 ) -> None:
