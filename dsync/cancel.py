@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable, Sequence
 from typing import Any
 
 # Before a task that has not ended is cancelled again.
@@ -21,3 +21,13 @@ async def cancel(tasks: Iterable[asyncio.Future[Any]]) -> None:
         for task in pending:
             task.cancel()
         _, pending = await asyncio.wait(pending, timeout=AGAIN_SECONDS)
+
+
+async def together(work: Sequence[Coroutine[Any, Any, None]]) -> None:
+    """Runs all side by side; the first failure cancels the others and is raised."""
+    tasks = [asyncio.create_task(each) for each in work]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        await cancel(tasks)
+        await asyncio.gather(*tasks, return_exceptions=True)

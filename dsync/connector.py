@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -88,6 +88,16 @@ class Connector(Opened):
     async def WriteDefinition(self, request: wire.WriteDefinitionRequest) -> wire.WriteDefinitionResponse:
         """Makes a namespace what it was at the source. Repeatable. Raises DataError where something else is there."""
         raise self._lacks("WriteDefinition")
+
+    async def cut_alike(
+        self, partitions: Sequence[wire.Partition], like: Sequence[wire.Partition]
+    ) -> list[wire.Partition]:
+        """Partitions that together hold what `partitions` of this store hold, each the range and page size of one of `like`.
+
+        Those are another store's. Empty where this cannot be said for sure. Not part of the service: ends that are in this process
+        are compared faster for it.
+        """
+        return []
 
 
 @dataclass(frozen=True, slots=True)

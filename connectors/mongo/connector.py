@@ -10,7 +10,7 @@ from typing import Any, cast
 from bson.timestamp import Timestamp
 from msgspec import structs
 
-from connectors.mongo import address, definitions, lookup, namespaces, oplog, query
+from connectors.mongo import address, alignment, definitions, lookup, namespaces, oplog, query
 from connectors.mongo.applying import Applier
 from connectors.mongo.definitions import Definer
 from connectors.mongo.deployment import Deployment, Encoded, Timeouts
@@ -250,6 +250,12 @@ class MongoConnector(Connector):
         database, name = namespaces.split_for_writing(request.definition.namespace, self._address)
         warnings = await Definer(self._deployment).write(database, name, request)
         return wire.WriteDefinitionResponse(warnings=warnings)
+
+    async def cut_alike(
+        self, partitions: Sequence[wire.Partition], like: Sequence[wire.Partition]
+    ) -> list[wire.Partition]:
+        """Ranges of `_id` as another collection has them."""
+        return await alignment.cut_alike(self._deployment, partitions, like)
 
     async def _position(self, cursor: bytes, names: Sequence[str]) -> Position:
         """The position of a cursor; without one, the present."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from dsync import wire
-from dsync.cancel import cancel
+from dsync.cancel import cancel, together
 from dsync.connector import Connector
 from dsync.endpoint import End, Endpoint, settled
 from dsync.errors import DsyncError, UnimplementedError, UsageError
@@ -21,7 +21,7 @@ from dsync.flow import budget
 from dsync.flow.agree import choose_types
 from dsync.flow.ends import opened_transform
 from dsync.flow.plan import state_in
-from dsync.flow.verify_listing import PairListing, Reading, Side, pages, together
+from dsync.flow.verify_listing import PairListing, Reading, Side, pages
 from dsync.flow.verify_outcome import NamespaceOutcome, Outcome, VerifySettings
 from dsync.flow.verify_recheck import Rechecker, names_of, parts_of
 from dsync.flow.verify_report import Difference, Report, count_line, report_at
@@ -346,5 +346,8 @@ def make_sides(ends: Sequence[Connector], infos: Sequence[wire.GetInfoResponse])
     """How both ends are read, and the type that they share; None: none, what comes is made BSON."""
     capabilities = [info.capabilities.source for info in infos]
     asked = choose_types(*(each.supported_data_types for each in capabilities))
-    sides = [Side(index, ends[index], asked[index], capabilities[index].get_by_ids) for index in SIDES]
+    sides = [
+        Side(index, ends[index], asked[index], capabilities[index].get_by_ids, lines=capabilities[index].lines)
+        for index in SIDES
+    ]
     return sides, asked[0] if asked[0] == asked[1] else None

@@ -5,21 +5,22 @@ from __future__ import annotations
 import asyncio
 import struct
 import zlib
-from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 
 from msgspec import Struct
 
 from dsync import codec, wire
-from dsync.cancel import cancel
+from dsync.cancel import together
 from dsync.codec import raw
 from dsync.connector import Connector
 from dsync.errors import DataError
 from dsync.flow.digest import Digester, Form
+from dsync.flow.verify_abreast import Feed, abreast
 from dsync.flow.verify_scope import Pair
 from dsync.flow.verify_spill import Spill, pack
 from dsync.flow.verify_window import DESTINATION, SIDES, SOURCE, Window
 from dsync.progress import Tracker
+from dsync.wire.local import LocalPage
 
 # One side reads no further ahead of the other than this, in bytes, so that equal documents meet in memory.
 LEAD_BYTES = 8 << 20
@@ -28,14 +29,18 @@ OBJECT_ID_FIRST = b"\7_id\0"
 # GetByIds asks for so many documents at the most.
 IDS_PER_REQUEST = 1000
 
+# A partition of the source, and one of the destination that holds the same range.
+Partitions = tuple[wire.Partition, wire.Partition]
+
 
 class Side(Struct, frozen=True):
-    """An end as verification reads it: the type it is asked for, and whether it finds documents by id."""
+    """An end as verification reads it: the type it is asked for, whether it finds documents by id, and gives lines."""
 
     index: int
     connector: Connector
     type: wire.Type
     by_ids: bool
+    lines: bool = False
 
     @property
     def name(self) -> str:
@@ -142,9 +147,39 @@ class PairListing:
 
     async def run(self, readers: int) -> None:
         """Reads everything, with so many partitions of a side at a time."""
-        parts = self.pair.source_parts, self.pair.destination_parts
-        await together([self._read_side(self.sides[side], parts[side], readers) for side in SIDES])
+        alike = await self._cut_alike()
+        if alike:
+            self.progress.partitions = 2 * len(alike)
+            todo = iter(alike)
+            await together([self._read_abreast(todo) for _ in range(min(readers, len(alike)))])
+        else:
+            parts = self.pair.source_parts, self.pair.destination_parts
+            await together([self._read_side(self.sides[side], parts[side], readers) for side in SIDES])
         self.window.flush()
+
+    async def _cut_alike(self) -> list[Partitions]:
+        """All partitions, source and destination of each range; empty where these ends cannot be read that way.
+
+        The side with fewer partitions is cut as the other one.
+        """
+        parts = [self.pair.source_parts, self.pair.destination_parts]
+        if self.reading.common is None or not all(parts):
+            return []
+        fewer = min(SIDES, key=lambda side: len(parts[side]))
+        parts[fewer] = await self.sides[fewer].connector.cut_alike(parts[fewer], parts[1 - fewer])
+        return list(zip(*parts, strict=True)) if parts[fewer] else []
+
+    async def _read_abreast(self, todo: Iterator[Partitions]) -> None:
+        for parts in todo:
+            ours, theirs = (Feed(self._counted_pages(side, parts[side.index])) for side in self.sides)
+            await abreast((ours, theirs), self.window.add)
+            self.progress.partitions_done += len(parts)
+
+    async def _counted_pages(self, side: Side, part: wire.Partition) -> AsyncIterator[list[bytes]]:
+        async for page in pages(side, part):
+            self._progress(page)
+            self.counts[side.index] += len(page)
+            yield page
 
     async def run_by_ids(self, readers: int) -> None:
         """Reads the source, and from the destination only the documents of the same ids: nothing extra is found."""
@@ -168,16 +203,21 @@ class PairListing:
             self.progress.partitions_done += 1
 
     def _take(self, side: Side, namespace: str, page: Sequence[bytes]) -> Sequence[bytes]:
-        size = sum(map(len, page))
-        self.progress.documents += len(page)
-        self.progress.bytes += size
-        self.tracker.run_documents += len(page)
+        size = self._progress(page)
         if self.reading.common is None:
             page = self.reading.covered(self.reading.to_bson(side, namespace, page))
         self.counts[side.index] += len(page)
         self.window.add(side.index, page)
         self._pace.read(side.index, size)
         return page
+
+    def _progress(self, page: Sequence[bytes]) -> int:
+        """Tells that a page was read; its bytes."""
+        size = sum(map(len, page))
+        self.progress.documents += len(page)
+        self.progress.bytes += size
+        self.tracker.run_documents += len(page)
+        return size
 
     async def _look_up(self, documents: Sequence[bytes]) -> None:
         for at in range(0, len(documents), IDS_PER_REQUEST):
@@ -198,13 +238,20 @@ async def pages(side: Side, part: wire.Partition, pace: Pace | None = None) -> A
     while True:
         if pace:
             await pace.turn(side.index)
-        answer = await side.connector.ListData(wire.ListDataRequest(partition=part, type=side.type, cursor=cursor))
-        yield list(answer.data)  # once: each look at a message copies the documents
+        request = wire.ListDataRequest(partition=part, type=side.type, cursor=cursor, lines=side.lines)
+        answer = await side.connector.ListData(request)
+        yield _documents(answer)
         cursor = answer.next_cursor
         # ends that never suspend must not hold the loop
         await asyncio.sleep(0)
         if not cursor:
             return
+
+
+def _documents(answer: wire.ListDataResponse | LocalPage) -> list[bytes]:
+    if answer.lines_count:
+        return answer.lines.split(b"\n")[:-1]
+    return list(answer.data)  # once: each look at a message copies the documents
 
 
 async def by_ids(side: Side, namespace: str, ids: Sequence[tuple[int, bytes]]) -> Sequence[bytes]:
@@ -216,13 +263,3 @@ async def by_ids(side: Side, namespace: str, ids: Sequence[tuple[int, bytes]]) -
     if len(answer.data) != len(ids):
         raise DataError(f"the {side.name} answered {len(answer.data)} documents to {len(ids)} ids of {namespace!r}")
     return [item.data for item in answer.data]
-
-
-async def together(work: Sequence[Coroutine[Any, Any, None]]) -> None:
-    """Runs all side by side; the first failure cancels the others and is raised."""
-    tasks = [asyncio.create_task(each) for each in work]
-    try:
-        await asyncio.gather(*tasks)
-    finally:
-        await cancel(tasks)
-        await asyncio.gather(*tasks, return_exceptions=True)

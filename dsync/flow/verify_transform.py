@@ -7,13 +7,13 @@ from collections.abc import Iterator, Sequence
 from msgspec import Struct, field
 
 from dsync import wire
+from dsync.cancel import together
 from dsync.connector import Connector
 from dsync.errors import UsageError
 from dsync.flow.agree import choose_transform
 from dsync.flow.ends import Wrapping, make_stage, wrap_source
 from dsync.flow.plan import make_plan
 from dsync.flow.transform import Stage, Transforming
-from dsync.flow.verify_listing import together
 from dsync.namespaces import Rule, Selection
 from dsync.transform import Transform
 from dsync.wire.gen.dsync.v1.flow_pb2 import PlannedPartition

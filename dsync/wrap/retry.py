@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from dsync import wire
@@ -34,6 +34,12 @@ class Retry(Delegate):
 
     async def _call(self, method: Callable[[Request], Awaitable[Response]], request: Request) -> Response:
         return await insist(method, request, self.retry_for)
+
+    async def cut_alike(
+        self, partitions: Sequence[wire.Partition], like: Sequence[wire.Partition]
+    ) -> list[wire.Partition]:
+        """See Connector."""
+        return await insist(lambda wanted: self.inner.cut_alike(partitions, wanted), like, self.retry_for)
 
 
 class RetryTransform(Transform):
