@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import shlex
@@ -32,13 +33,23 @@ class Run:
         return max((held for _, held in self.samples), default=0)
 
     @property
-    def slope_bytes(self) -> float:
-        """Bytes a minute by which memory grew: the straight line through the samples after the first third, at whose end
-        every cache is full."""
-        settled = [(at, held) for at, held in self.samples if at > self.seconds / 3]
-        if len(settled) < 3:
-            return 0.0
-        return 60 * statistics.linear_regression(*zip(*settled, strict=True)).slope
+    def growth(self) -> tuple[float, float]:
+        """Bytes a minute by which memory grew, and twice its standard error.
+
+        The straight line through the medians of each second after the first third, at whose end every cache is full. What is
+        under way comes and goes by megabytes, so that a run of some seconds cannot tell a slope of one a minute.
+        """
+        seconds: dict[int, list[int]] = {}
+        for at, held in self.samples:
+            if at > self.seconds / 3:
+                seconds.setdefault(int(at), []).append(held)
+        points = [(at, statistics.median(held)) for at, held in seconds.items()]
+        if len(points) < 3:
+            return 0.0, math.inf
+        line = statistics.linear_regression(*zip(*points, strict=True))
+        off = sum((held - line.slope * at - line.intercept) ** 2 for at, held in points) / (len(points) - 2)
+        spread = statistics.variance([at for at, _ in points]) * (len(points) - 1)
+        return 60 * line.slope, 2 * 60 * math.sqrt(off / spread)
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,8 @@ class Connector(Opened):
     async def foresee(self, request: wire.FinishNamespaceRequest) -> None:
         """With which batches a later FinishNamespace will begin; all are written. A word within this process, not on the wire.
 
-        Whoever can do a part of that work ahead does it now; most can not, and do nothing. Repeatable, with ever more batches.
+        Each further word is of the batches that follow. Whoever can do a part of that work ahead does it; most do nothing. What
+        FinishNamespace says counts, should it differ.
         """
 
     def StreamUpdates(self, request: wire.StreamUpdatesRequest) -> AsyncIterator[wire.StreamUpdatesResponse]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from connectors.file import durable
@@ -14,27 +15,37 @@ ASSEMBLED = "assembled"
 
 
 class Assembly:
-    """The batches so far, one after another, in a file beside them that has no name to stay by; blocking.
+    """Batches one after another in a file beside them, which has no name to stay by yet; blocking.
 
-    It is nothing that anyone relies on: `batches` says which files were taken, and whoever finds other ones begins anew.
+    Nobody relies on it: it knows which files it took, and whoever finds other ones begins anew. Takes the same memory however
+    many they are.
     """
 
     def __init__(self, folder: Path) -> None:
         self._ending = contextlib.ExitStack()
         self.descriptor, self.path = self._ending.enter_context(durable.written_beside(folder / ASSEMBLED))
-        self.batches: list[Staged] = []
+        # How many batches it has, and what tells them from others.
+        self.taken = 0
+        self._seen = hashlib.blake2b()
 
     def extend(self, layout: Layout, batches: Sequence[Staged]) -> list[str]:
-        """Adds what is new of the batches, of which the first are those that it has; answers what it cannot say of them."""
-        new = batches[len(self.batches) :]
-        notes = layout.assemble(new, self.descriptor) if new or not batches else []
-        self.batches += new
+        """Adds batches; answers what the file cannot say of them."""
+        notes = layout.assemble(batches, self.descriptor)
+        _note(self._seen, batches)
+        self.taken += len(batches)
         return notes
 
     def leads_to(self, batches: Sequence[Staged]) -> bool:
-        """Whether these are the batches that it has, unchanged, and perhaps more."""
-        return self.batches == batches[: len(self.batches)]
+        """Whether the first of these batches are those that it has, unchanged."""
+        found = hashlib.blake2b()
+        _note(found, batches[: self.taken])
+        return found.digest() == self._seen.digest()
 
     def close(self) -> None:
-        """Removes it unless it has got another name. Repeatable."""
+        """Removes the file unless it has got another name. Repeatable."""
         self._ending.close()
+
+
+def _note(seen: hashlib.blake2b, batches: Iterable[Staged]) -> None:
+    for batch in batches:
+        seen.update(repr((batch.path.name, batch.documents, batch.offset, batch.size, batch.version)).encode())

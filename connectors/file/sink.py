@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
-import itertools
 import logging
 import os
 import shutil
@@ -82,7 +81,7 @@ class FileSink:
         return notes
 
     async def foresee(self, request: wire.FinishNamespaceRequest) -> None:
-        """Puts together what the namespace's file will begin with, where a file can be continued."""
+        """Puts together what follows of the namespace's file, where a file can be continued."""
         target = target_of(self._settings, request.namespace)
         layout = layout_of(target.kind, self._settings)
         if layout.appends and request.parts:
@@ -97,13 +96,13 @@ class FileSink:
 
     def _assemble_ahead(self, target: Target, layout: Layout, flow: str, parts: Sequence[tuple[str, int]]) -> None:
         folder = target.staging(flow)
-        before = self._ahead[folder].batches if folder in self._ahead else []
-        new = _found(folder, parts, len(before))
-        if isinstance(new, str) or not new:
+        batches = _found(folder, parts)
+        if isinstance(batches, str) or not batches:
             return
         with contextlib.ExitStack() as failing:
-            assembly = failing.enter_context(contextlib.closing(self._assembly(folder, [*before, *new])))
-            assembly.extend(layout, [*before, *new])
+            known = self._ahead.pop(folder) if folder in self._ahead else Assembly(folder)
+            assembly = failing.enter_context(contextlib.closing(known))
+            assembly.extend(layout, batches)
             durable.sync(assembly.descriptor)
             failing.pop_all()
             self._ahead[folder] = assembly
@@ -233,7 +232,8 @@ def _assembled(
     layout: Layout, batches: Sequence[Staged], assembly: Assembly, flow: str, parts: Sequence[tuple[str, int]]
 ) -> tuple[Published, list[str]]:
     """Writes the file of the batches, durably; answers besides what it cannot say of them."""
-    notes = assembly.extend(layout, batches)
+    rest = batches[assembly.taken :]
+    notes = assembly.extend(layout, rest) if rest or not batches else []
     os.fsync(assembly.descriptor)
     status = os.fstat(assembly.descriptor)
     size = staging.total(batches)
@@ -244,15 +244,15 @@ def _parts(request: wire.FinishNamespaceRequest) -> list[tuple[str, int]]:
     return [(part.partition, part.count) for part in request.parts]
 
 
-def _found(folder: Path, parts: Sequence[tuple[str, int]], skip: int = 0) -> list[Staged] | str:
-    """The batches of all parts in order but for the first ones, or the name of the first that is not there."""
+def _found(folder: Path, parts: Sequence[tuple[str, int]]) -> list[Staged] | str:
+    """The batches of all parts in order, or the name of the first that is not there."""
     batches = []
-    names = ((partition, ordinal) for partition, count in parts for ordinal in range(count))
-    for partition, ordinal in itertools.islice(names, skip, None):
-        try:
-            batches.append(staging.staged(folder / staging.part_name(partition, ordinal)))
-        except FileNotFoundError:
-            return f"{partition}/{ordinal}"
+    for partition, count in parts:
+        for ordinal in range(count):
+            try:
+                batches.append(staging.staged(folder / staging.part_name(partition, ordinal)))
+            except FileNotFoundError:
+                return f"{partition}/{ordinal}"
     return batches
 
 

@@ -125,7 +125,7 @@ class Targets:
         await self._refuse_duplicates(name)
 
     async def foresee(self, name: str, reached: Sequence[tuple[int, Checkpoint]]) -> None:
-        """Lets the destination do a part of `finish` ahead: these are the plan's first partitions, and done."""
+        """Lets the destination do a part of `finish` ahead: these are done, and follow those of the last word."""
         try:
             await self.sink.foresee(self._request(name, reached))
         except DsyncError as error:  # what is wrong comes up again when it counts
