@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from msgspec import Struct, structs
 
 from connectors.mongo import errors, ids
-from connectors.mongo.deployment import Deployment, Encoded, raw_documents
+from connectors.mongo.deployment import Deployment, Encoded
 from dsync.codec import raw
 from dsync.errors import ConflictError, DataError, DsyncError, EndpointError, TransientError
 
@@ -30,7 +30,7 @@ FRUITLESS_ATTEMPTS = 6
 FIRST_PAUSE_SECONDS = 0.02
 SHOWN_IDS = 5
 # The server puts its time into a top-level Timestamp(0, 0) of an insert or a replacement. The nine zeros, the key's end and the
-# value, are looked for first: a search for plain bytes is the fastest.
+# value, are looked for first: a search for plain bytes is the fastest, from the end twice as fast as from the beginning.
 NINE_ZEROS = bytes(9)
 ZERO_TIMESTAMP = re.compile(rb"\x11[^\0]*\0\0{8}")
 # A document's size, the type and the key of its first field.
@@ -82,9 +82,12 @@ class CollectionWriter(Struct, frozen=True):
         """The collection's full name."""
         return f"{self.database}.{self.name}"
 
-    async def insert(self, documents: Sequence[bytes]) -> list[WriteError]:
-        """Inserts what can be; the errors are about single documents."""
-        command = {"insert": self.name, "documents": raw_documents(documents)}
+    async def insert(self, documents: Sequence[bytes], joined: bytes = b"") -> list[WriteError]:
+        """Inserts what can be; the errors are about single documents. `joined` is all of them, where the caller has that.
+
+        In a message the documents stand one after the other, so that for the driver they may as well be a single one.
+        """
+        command = {"insert": self.name, "documents": [Encoded(joined or b"".join(documents))]}
         return (await self.send(command, documents))[1]
 
     async def replace(self, documents: Sequence[bytes], most: int = COMMAND_DOCUMENTS) -> int:

@@ -267,13 +267,8 @@ def _timestamp(value: bytes) -> Timestamp:
     return Timestamp(int.from_bytes(value[4:], "little"), int.from_bytes(value[:4], "little"))
 
 
-def raw_documents(documents: Sequence[bytes]) -> list[RawBSONDocument]:
-    """Documents for the driver to send as they are."""
-    return list(map(Encoded, documents))
-
-
 class Encoded(RawBSONDocument):
-    """A document for the driver to send as it is, made without the parsing and checks of its base."""
+    """A document, or several in a row, for the driver to send as it is, made without the parsing and checks of its base."""
 
     __slots__ = ("_encoded",)
 
