@@ -93,14 +93,14 @@ class FileSource:
         within = slice(place.skip, until)
         if request.lines and request.type == wire.EXTENDED_JSON and isinstance(chunk.documents, Lines):
             lines = chunk.documents.part(within)
-            return cast("wire.ListDataResponse", LocalPage((), cursor, lines.text, len(lines)))
+            return cast("wire.ListDataResponse", LocalPage((), 0, cursor, lines.text, len(lines)))
         if (
             request.type != wire.EXTENDED_JSON
         ):  # errors say where a document is, and those without an id get one of their place
             chunk = await self._counted(part, chunk)
         documents = self._converted(request, part, chunk, within)
         if request.lines:
-            return cast("wire.ListDataResponse", LocalPage(documents, cursor))
+            return cast("wire.ListDataResponse", LocalPage(documents, sum(map(len, documents)), cursor))
         return wire.ListDataResponse(data=documents, next_cursor=cursor)
 
     async def _counted(self, part: Part, chunk: Chunk) -> Chunk:

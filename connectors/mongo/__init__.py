@@ -61,7 +61,7 @@ SOURCE_OPTIONS = (
         default=4_000,
         show_default=True,
         metavar="DOCUMENTS",
-        help="How many documents are read at a time; a page also ends at about 1 MB.",
+        help="How many documents are read at a time; a page also ends at about 2 MB.",
     ),
     click.Option(
         ["--per-namespace-streams"],

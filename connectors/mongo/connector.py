@@ -22,6 +22,7 @@ from connectors.mongo.streaming import ChangeStream, StreamRule
 from connectors.mongo.writing import Writer
 from dsync import wire
 from dsync.codec import raw
+from dsync.codec.whole import apart, total_bytes
 from dsync.connector import Connector
 from dsync.errors import (
     CursorError,
@@ -184,7 +185,7 @@ class MongoConnector(Connector):
         partition = request.partition
         documents, cursor = await self._reader.page(partition.namespace, partition.cursor, request.cursor)
         if request.lines:
-            return cast("wire.ListDataResponse", LocalPage(documents, cursor))
+            return cast("wire.ListDataResponse", LocalPage(documents, total_bytes(documents), cursor))
         return wire.ListDataResponse(data=documents, next_cursor=cursor)
 
     async def WriteData(self, request: wire.WriteDataRequest) -> wire.WriteDataResponse:
@@ -194,7 +195,7 @@ class MongoConnector(Connector):
         flow_and_partition = request.write_id.split("/", 2)[:2]
         partition = "/".join([*flow_and_partition, request.namespace])
         # once: each look into the message makes the documents anew
-        await self._writer.write(database, name, list(request.data), partition)
+        await self._writer.write(database, name, apart(request.data), partition)
         return wire.WriteDataResponse()
 
     async def WriteUpdates(self, request: wire.WriteUpdatesRequest) -> wire.WriteUpdatesResponse:

@@ -21,6 +21,7 @@ from pymongo.server_description import ServerDescription
 from connectors.mongo import errors
 from connectors.mongo.address import Address
 from dsync.codec import raw
+from dsync.codec.whole import Documents
 from dsync.errors import DataError, DsyncError, EndpointError, TransientError, UsageError
 
 RAW: CodecOptions[RawBSONDocument] = CodecOptions(document_class=RawBSONDocument)
@@ -83,9 +84,9 @@ class Cursor(Struct):
 
 
 class Batch(Struct, frozen=True):
-    """What a server cursor sent: documents as bytes; the rest only from a change stream."""
+    """What a server cursor sent: documents as bytes, once somebody looks; the rest only from a change stream."""
 
-    documents: list[bytes]
+    documents: Sequence[bytes]
     cursor_id: int
     collection: str
     resume_token: bytes
@@ -224,7 +225,7 @@ class Deployment:
 
     async def documents(
         self, database: str, command: dict[str, Any], doing: str, *, seconds: float = 0
-    ) -> AsyncGenerator[list[bytes], None]:
+    ) -> AsyncGenerator[Sequence[bytes], None]:
         """All batches of a command that opens a cursor."""
         cursor, batch = await self.open_cursor(database, command, doing, seconds=seconds)
         try:
@@ -244,8 +245,8 @@ class Deployment:
 
 
 def parse_batch(reply: bytes) -> Batch:
-    """The batch in the reply of `find`, `aggregate` or `getMore`, sliced, not decoded."""
-    documents: list[bytes] = []
+    """The batch in the reply of `find`, `aggregate` or `getMore`, not decoded."""
+    documents: Sequence[bytes] = ()
     cursor_id, collection, token, time = 0, "", b"", None
     for _, key, start, end in raw.elements(reply):
         if key == b"operationTime":
@@ -253,7 +254,7 @@ def parse_batch(reply: bytes) -> Batch:
         elif key == b"cursor":
             for _, name, at, stop in raw.elements(reply, start):
                 if name in {b"firstBatch", b"nextBatch"}:
-                    documents = raw.slice_array(reply, at)
+                    documents = Documents(reply, at)
                 elif name == b"id":
                     cursor_id = int.from_bytes(reply[at:stop], "little", signed=True)
                 elif name == b"ns":

@@ -26,8 +26,10 @@ PARTITION_BYTES = 256 << 20
 # The server picks samples by a random walk only below a twentieth of the collection; above, reading the index is cheaper.
 RANDOM_WALK_SHARE = 20
 MATCH_SAMPLES = 1_000
-# Below a page's worth, a plan costs more than the copy.
-PAGE_BYTES = 1 << 20
+PAGE_BYTES = 2 << 20
+# A page is as many documents of average size as fill this part of it, so that they nearly always fit: then a reply of the server
+# is a page, and nothing has to be cut.
+PAGE_FILLED = 0.9
 
 
 class PlanRule(Struct, frozen=True):
@@ -59,11 +61,12 @@ async def plan_collection(deployment: Deployment, collection: Collection, rule: 
 
 
 def _cursor(collection: Collection, rule: PlanRule, lower: bytes, upper: bytes, average: int) -> PartitionCursor:
+    fitting = max(1, int(PAGE_BYTES * PAGE_FILLED) // average) if average else rule.page_documents
     return PartitionCursor(
         namespace=collection.namespace,
         lower=lower,
         upper=upper,
-        page_documents=rule.page_documents,
+        page_documents=min(fitting, rule.page_documents),
         page_bytes=PAGE_BYTES,
         average_bytes=average,
         uuid=collection.uuid,

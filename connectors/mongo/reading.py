@@ -1,4 +1,4 @@
-"""Pages of a partition: ranges of the `_id` index, read as raw replies and sliced, never decoded.
+"""Pages of a partition: ranges of the `_id` index, read as raw replies, sliced where somebody looks at them, never decoded.
 
 `min` and `max` with a hint are index bounds, which unlike filters do not bracket types. An open upper end leaves out `_id: MaxKey`
 (the server takes it for an exclusive bound), so that document is asked for by equality at the end.
@@ -10,16 +10,18 @@ import bisect
 import itertools
 import logging
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import Any
 
 from bson.max_key import MaxKey
 from bson.min_key import MinKey
-from msgspec import Struct, field
+from msgspec import Struct
 
 from connectors.mongo import namespaces, query
 from connectors.mongo.cursors import PartitionCursor, decode_page, encode_page
 from connectors.mongo.deployment import Cursor, Deployment, Encoded
 from dsync.codec import raw
+from dsync.codec.whole import Documents, total_bytes
 from dsync.errors import CursorError, GapError, TransientError
 
 LOG = logging.getLogger(__name__)
@@ -35,7 +37,7 @@ class Scan(Struct):
 
     partition: PartitionCursor
     cursor: Cursor | None = None
-    pending: list[bytes] = field(default_factory=list)
+    pending: Sequence[bytes] = ()
     # Whether the server may still hold documents of the partition.
     more: bool = True
 
@@ -57,7 +59,7 @@ class Reader:
         while self._scans:
             await self._close(self._scans.popitem()[1])
 
-    async def page(self, namespace: str, partition: bytes, cursor: bytes) -> tuple[list[bytes], bytes]:
+    async def page(self, namespace: str, partition: bytes, cursor: bytes) -> tuple[Sequence[bytes], bytes]:
         """The documents of a page and the next page's cursor, empty after the last. Raises CursorError for foreign cursors."""
         after = decode_page(partition, cursor)
         scan = self._scans.pop((partition, cursor), None)
@@ -80,7 +82,7 @@ class Reader:
             )
         return decoded
 
-    async def _finish_page(self, scan: Scan, partition: bytes) -> tuple[list[bytes], bytes]:
+    async def _finish_page(self, scan: Scan, partition: bytes) -> tuple[Sequence[bytes], bytes]:
         """Cuts the next page. Only its documents decide whether it is full, so reading it again gives the same."""
         rule = scan.partition
         try:
@@ -88,10 +90,10 @@ class Reader:
             while not full and scan.more:
                 await self._fetch(scan)
                 count, full = cut(scan.pending, rule.page_documents, rule.page_bytes)
-            page, scan.pending = scan.pending[:count], scan.pending[count:]
+            page, scan.pending = parted(scan.pending, count)
             if not full:
                 await self._check_still_there(rule)
-            elif raw.id_of(page[-1])[0] == raw.MAX_KEY:
+            elif raw.id_of(last(page))[0] == raw.MAX_KEY:
                 # Nothing comes after it; also not itself again, by `_finish_range`.
                 scan.more = False
         except BaseException:
@@ -100,7 +102,7 @@ class Reader:
         if not full:
             await self._close(scan)
             return page, b""
-        next_cursor = encode_page(partition, page[-1])
+        next_cursor = encode_page(partition, last(page))
         await self._keep((partition, next_cursor), scan)
         return page, next_cursor
 
@@ -136,7 +138,7 @@ class Reader:
             raise
         # Lower bounds are inclusive.
         if after and scan.pending and raw.id_document(scan.pending[0]) == after:
-            del scan.pending[0]
+            scan.pending = scan.pending[1:]
 
     def _find(self, rule: PartitionCursor, collection: str, after: bytes) -> dict[str, Any]:
         lower = after or rule.lower
@@ -163,7 +165,7 @@ class Reader:
         rule = scan.partition
         options = {"batchSize": _batch_documents(rule)}
         batch = await self._deployment.get_more(scan.cursor, options, _doing(rule))
-        scan.pending = scan.pending + batch.documents if scan.pending else batch.documents
+        scan.pending = [*scan.pending, *batch.documents] if scan.pending else batch.documents
         if not scan.cursor.id:
             await self._finish_range(scan)
 
@@ -171,18 +173,18 @@ class Reader:
         """After the last batch: the document that an open range leaves out, unless it came, as on a clustered collection."""
         scan.more = False
         rule = scan.partition
-        if rule.upper or (scan.pending and raw.id_of(scan.pending[-1])[0] == raw.MAX_KEY):
+        if rule.upper or (scan.pending and raw.id_of(last(scan.pending))[0] == raw.MAX_KEY):
             return
         database, _, collection = rule.namespace.partition(".")
-        last = {"_id": MaxKey()}
+        greatest = {"_id": MaxKey()}
         command = {
             "find": collection,
-            "filter": {"$and": [last, Encoded(self._filter)]} if self._filter else last,
+            "filter": {"$and": [greatest, Encoded(self._filter)]} if self._filter else greatest,
             "hint": {"_id": 1},
             "readConcern": self._read_concern(rule),
         }
         async for documents in self._deployment.documents(database, command, _doing(rule)):
-            scan.pending = scan.pending + documents
+            scan.pending = [*scan.pending, *documents] if documents else scan.pending
 
     async def _check_still_there(self, rule: PartitionCursor) -> None:
         """A dropped collection reads as an empty one: without this check half a copy would look like a whole one."""
@@ -197,13 +199,23 @@ class Reader:
             )
 
 
-def cut(documents: list[bytes], most_documents: int, most_bytes: int) -> tuple[int, bool]:
+def cut(documents: Sequence[bytes], most_documents: int, most_bytes: int) -> tuple[int, bool]:
     """How many of the documents make a page, and whether it is full: it has that many documents, or bytes at least."""
+    if len(documents) <= most_documents and total_bytes(documents) < most_bytes:
+        return len(documents), len(documents) == most_documents
     taken = documents[:most_documents]
-    if sum(map(len, taken)) < most_bytes:
-        return len(taken), len(taken) == most_documents
     sizes = list(itertools.accumulate(map(len, taken)))
-    return bisect.bisect_left(sizes, most_bytes) + 1, True
+    return min(bisect.bisect_left(sizes, most_bytes) + 1, len(taken)), True
+
+
+def parted(documents: Sequence[bytes], count: int) -> tuple[Sequence[bytes], Sequence[bytes]]:
+    """So many of the documents, and the others; all of them as they are."""
+    return (documents, ()) if count == len(documents) else (documents[:count], documents[count:])
+
+
+def last(documents: Sequence[bytes]) -> bytes:
+    """The last one; a reply's is found without the others."""
+    return documents.last if isinstance(documents, Documents) else documents[-1]
 
 
 def _batch_documents(rule: PartitionCursor) -> int:

@@ -26,6 +26,8 @@ OLD_BINARY = 2
 
 # MongoDB takes documents of up to 250 levels at most (180 from a client); deeper ones are nobody's data.
 MAX_NESTING = 300
+# A document without elements: its size and its end.
+LEAST_BYTES = 5
 
 # Dates beyond the year 9999 decode to DatetimeMS.
 EVERY_DATE: CodecOptions[dict[str, Any]] = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_AUTO)
@@ -117,32 +119,62 @@ def document_size(buffer: bytes, at: int = 0) -> int:
 
 def slice_array(buffer: bytes, at: int = 0) -> list[bytes]:
     """The documents of the array at `at`, such as a cursor's batch in a server's reply."""
-    try:
-        return _slices(buffer, at, at + document_size(buffer, at) - 1)
-    except (struct.error, IndexError):
-        raise InvalidBson(f"an array of BSON documents is cut off at byte {at}") from None
+    return slices(buffer, at, array_sizes(buffer, at))
 
 
-def _slices(buffer: bytes, at: int, end: int) -> list[bytes]:
-    at += 4
+def slices(buffer: bytes, at: int, sizes: Sequence[int]) -> list[bytes]:
+    """The documents of these sizes in the array at `at`."""
     documents: list[bytes] = []
-    # The keys are "0", "1", ...: their widths are known, which spares a search per document.
-    for width in itertools.count(1):
-        begun, before = len(documents), 2 + width
-        for _ in itertools.repeat(None, 10**width - begun):
+    put = documents.append
+    at += 4
+    for before, most in _key_runs():
+        for size in sizes[len(documents) : most]:
+            at += before + size
+            put(buffer[at - size : at])
+        if len(sizes) <= most:
+            break
+    return documents
+
+
+def array_sizes(buffer: bytes, at: int = 0) -> list[int]:
+    """The size of each document of the array at `at`. Raises InvalidBson where it is no array of documents."""
+    end = at + document_size(buffer, at) - 1
+    try:
+        sizes = _sizes(buffer, at + 4, end)
+    except struct.error:
+        raise InvalidBson(f"an array of BSON documents is cut off at byte {at}") from None
+    if sizes and not _ends_with(buffer, end - sizes[-1], len(sizes) - 1):
+        raise InvalidBson(f"not an array of BSON documents up to byte {end}")
+    return sizes
+
+
+def _sizes(buffer: bytes, at: int, end: int) -> list[int]:
+    sizes: list[int] = []
+    put = sizes.append
+    for before, most in _key_runs():
+        begun = len(sizes)
+        for _ in itertools.repeat(None, most - begun):
             if at >= end:
                 break
-            start = at + before
-            at = start + int32_at(buffer, start)[0]
-            documents.append(buffer[start:at])
-        # One look at all of them costs less than one at each: a wrong size leaves a document too short, or ends elsewhere.
-        if min(map(len, documents[begun:]), default=5) < 5:
+            (size,) = int32_at(buffer, at + before)
+            put(size)
+            at += before + size
+        # One look at all of them costs less than one at each: a wrong size is too small, or leads elsewhere.
+        if min(sizes[begun:], default=LEAST_BYTES) < LEAST_BYTES:
             raise InvalidBson(f"an array of BSON documents has one of no size before byte {at}")
         if at >= end:
             break
-    if at > end or (documents and not _ends_with(buffer, end - len(documents[-1]), len(documents) - 1)):
+    if at > end:
         raise InvalidBson(f"not an array of BSON documents up to byte {end}")
-    return documents
+    return sizes
+
+
+def _key_runs() -> Iterator[tuple[int, int]]:
+    """How much stands before each document of an array, its type and its key, and before which index.
+
+    The keys are "0", "1", ...: their widths are known, which spares a search per document.
+    """
+    return ((2 + width, 10**width) for width in itertools.count(1))
 
 
 def _ends_with(buffer: bytes, start: int, index: int) -> bool:

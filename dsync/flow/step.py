@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, cast
@@ -37,6 +38,11 @@ class StepSettings(Struct, frozen=True):
     # to cost nothing (measured: from 30 ms up).
     budget_bytes: int = 32 << 20
     budget_seconds: float = 0.5
+
+    @property
+    def passes_through(self) -> bool:
+        """Whether documents are handed on as the bytes that came, so that the stores are the limit and not this process."""
+        return self.lines and self.type == wire.BSON
 
 
 class Batch(Struct, frozen=True):
@@ -178,23 +184,27 @@ class Gathered(Struct):
     # Of documents, without what stands between them.
     size: int = 0
     _lines: list[bytes] = field(default_factory=list)
-    _documents: list[bytes] = field(default_factory=list)
+    _pages: list[Sequence[bytes]] = field(default_factory=list)
 
     def take(self, page: wire.ListDataResponse | LocalPage) -> bool:
         """Takes a page's documents; False where they would be too much."""
         lines = page.lines if page.lines_count else b""
-        # each look into a message's list makes its documents anew
-        data = [] if lines else page.data if isinstance(page, LocalPage) else list(page.data)
-        count = page.lines_count if lines else len(data)
-        size = len(lines) - count if lines else sum(map(len, data))
+        data: Sequence[bytes]
+        if lines:
+            data = Lines(lines, page.lines_count)
+            size = len(lines) - len(data)
+        elif isinstance(page, LocalPage):
+            data, size = page.data, page.data_bytes
+        else:
+            data = list(page.data)  # each look into a message's list makes its documents anew
+            size = sum(map(len, data))
         if self.size and self.size + size > MOST_BATCH_BYTES:
             return False
-        if lines and not self._documents:
+        if lines and not self._pages:
             self._lines.append(lines)
-        elif count:
-            self._documents += self._apart()
-            self._documents += Lines(lines, count) if lines else data
-        self.count += count
+        elif data:
+            self._pages += filter(len, [self._apart(), data])
+        self.count += len(data)
         self.size += size
         return True
 
@@ -207,9 +217,11 @@ class Gathered(Struct):
         """All of it; `local` where the sink takes something else for a message."""
         if self._lines:
             fields |= {"lines": b"".join(self._lines), "lines_count": self.count}
+        # a single page stays what it is: it may not be taken apart yet
+        data = self._pages[0] if len(self._pages) == 1 else list(itertools.chain.from_iterable(self._pages))
         if local:
-            return cast("wire.WriteDataRequest", LocalBatch(self._documents, **fields))
-        return wire.WriteDataRequest(data=self._documents, **fields)
+            return cast("wire.WriteDataRequest", LocalBatch(data, **fields))
+        return wire.WriteDataRequest(data=data, **fields)
 
 
 def _written(at: Checkpoint, namespace: str) -> Written:

@@ -14,6 +14,8 @@ class LocalPage(Struct, frozen=True):
     """A ListDataResponse to a request that allows `lines`."""
 
     data: Sequence[bytes]
+    # What they take together, known to whoever has just made them.
+    data_bytes: int
     next_cursor: bytes
     lines: bytes = b""
     lines_count: int = 0

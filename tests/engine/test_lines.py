@@ -137,9 +137,25 @@ async def test_other_processes_are_neither_given_lines_nor_taken_at_their_word(t
 
 def test_documents_go_without_messages_around_them_where_the_sink_takes_that() -> None:
     gathered = Gathered()
-    assert gathered.take(LocalPage([b"1", b"2"], b"next")) and gathered.take(page(data=(b"3",)))
+    assert gathered.take(LocalPage([b"1", b"2"], 2, b"next")) and gathered.take(page(data=(b"3",)))
     batch = gathered.request(local=True, namespace="n", type=wire.BSON, write_id="f/0/0/n")
     assert isinstance(batch, LocalBatch)
     assert (list(batch.data), batch.namespace, batch.lines_count, gathered.size) == ([b"1", b"2", b"3"], "n", 0, 3)
     message = gathered.request(namespace="n", type=wire.BSON, write_id="f/0/0/n")
     assert list(message.data) == list(batch.data)
+
+
+def test_a_single_page_is_handed_on_as_it_came() -> None:
+    documents = (b"1", b"2")
+    gathered = Gathered()
+    assert gathered.take(LocalPage((), 0, b"first")) and gathered.take(LocalPage(documents, 2, b"next"))
+    batch = gathered.request(local=True, namespace="n", type=wire.BSON, write_id="f/0/0/n")
+    assert isinstance(batch, LocalBatch)
+    assert batch.data is documents
+
+
+def test_an_empty_page_leaves_lines_what_they_are() -> None:
+    gathered = Gathered()
+    assert gathered.take(LocalPage((), 0, b"next", b"{}\n{}\n", 2)) and gathered.take(LocalPage((), 0, b""))
+    batch = gathered.request(local=True, namespace="n", type=wire.EXTENDED_JSON, write_id="f/0/0/n")
+    assert (batch.lines, batch.lines_count, list(batch.data), gathered.size) == (b"{}\n{}\n", 2, [], 4)

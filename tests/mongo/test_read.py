@@ -97,12 +97,23 @@ async def test_collections_of_other_kinds_come_over_whole(
     assert sorted(itertools.chain(*(page for run in warm for page, _ in run))) == stored(mongo, database, "special")
 
 
-async def test_pages_end_by_bytes_too(connect: Connect, mongo: Mongo, database: str) -> None:
+async def test_pages_hold_as_many_documents_of_average_size_as_fit(
+    connect: Connect, mongo: Mongo, database: str
+) -> None:
     mongo[database].large.insert_many([{"_id": i, "s": "x" * 300_000} for i in range(12)])
     source = await connect()
     (partition,) = (await plan(source)).partitions
     warm = await pages(source, partition)
-    assert [len(page) for page, _ in warm] == [4, 4, 4, 0]
+    assert [len(page) for page, _ in warm] == [6, 6, 0]
+    assert warm == await pages(source, partition, cold=True)
+
+
+async def test_pages_end_by_bytes_too(connect: Connect, mongo: Mongo, database: str) -> None:
+    mongo[database].mixed.insert_many([{"_id": i, "s": "x" * (1_000 if i < 8 else 1_200_000)} for i in range(16)])
+    source = await connect()
+    (partition,) = (await plan(source)).partitions
+    warm = await pages(source, partition)
+    assert [len(page) for page, _ in warm] == [3, 3, 3, 2, 2, 2, 1]
     assert warm == await pages(source, partition, cold=True)
 
 
