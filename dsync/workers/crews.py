@@ -49,8 +49,10 @@ async def at_hand(
     each = replace(assignment, gauge_bytes=budget.gauge_bytes(memory, count))
     source, sink, read = ends
     team = Team(Here(source, sink, each.steps, Gauge(each.gauge_bytes), read))
+    # one process keeps up with the stores where documents pass through it, and another one takes cores that those need
+    patient = job.is_small or each.steps.passes_through
     growth = asyncio.create_task(
-        team.grow(count, lambda: Process(each, inherited or ()), job.remaining, small=job.is_small)
+        team.grow(count, lambda: Process(each, inherited or ()), job.remaining, patient=patient)
     )
     try:
         yield team

@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 # Seconds between two looks at whether another process would pay.
 LOOK_SECONDS = 0.03
-SMALL_LOOK_SECONDS = 0.25
+PATIENT_LOOK_SECONDS = 0.25
 # What a copier waits at the most for the process that is about to come: it opens both ends meanwhile.
 COMING_SECONDS = 0.25
 # Another process pays when this one keeps its core busy, and a core is idle.
@@ -76,15 +76,16 @@ class Team:
         await asyncio.gather(*(worker.close() for worker in self.workers))
 
     async def grow(
-        self, most: int, start: Callable[[], Process], remaining: Callable[[], int], *, small: bool = False
+        self, most: int, start: Callable[[], Process], remaining: Callable[[], int], *, patient: bool = False
     ) -> None:
         """Adds processes, up to `most` workers, whenever this one is busy, a core is idle and enough partitions remain.
 
-        One that stands ready costs so little that an idle core is enough; `small` work gets none before it has proven long.
+        One that stands ready costs so little that an idle core is enough; to be `patient` is to wait for more than that: until the
+        work has proven long, and this process its limit.
         Runs until cancelled or full. A process that cannot be started ends the growth: the run goes on with those it has.
         """
-        seen = None if small else spares.ready_since()
-        look = SMALL_LOOK_SECONDS if small else LOOK_SECONDS
+        seen = None if patient else spares.ready_since()
+        look = PATIENT_LOOK_SECONDS if patient else LOOK_SECONDS
         while len(self.workers) < most:
             if seen is None:
                 before = Moment.now()

@@ -130,3 +130,37 @@ async def test_copiers_that_waited_for_a_process_that_never_comes_work_here(monk
     joined, before = await joining(Team(here), Coming(comes=False), monkeypatch)
     assert before == 2
     assert [task.result() for task in joined] == [here] * 4
+
+
+async def test_no_process_comes_to_patient_work_that_leaves_this_one_idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked = asyncio.Event()
+
+    class Calm(Idle):
+        """Of a process that waits for its stores."""
+
+        @classmethod
+        def now(cls) -> Calm:
+            return cls()
+
+        def is_busy(self, share: float) -> bool:
+            looked.set()
+            return False
+
+    monkeypatch.setattr(spares, "ready_since", Idle)
+    monkeypatch.setattr("dsync.workers.team.Moment", Calm)
+    monkeypatch.setattr("dsync.workers.team.PATIENT_LOOK_SECONDS", 0)
+    team, other = Team(idle()), Coming(comes=True)
+    growth = asyncio.create_task(team.grow(2, lambda: other, lambda: 10, patient=True))
+    await asyncio.wait_for(looked.wait(), 30)
+    growth.cancel()
+    await asyncio.gather(growth, return_exceptions=True)
+    assert not other.asked.is_set()
+
+
+def test_documents_pass_through_where_they_are_bson_without_messages() -> None:
+    def settings(kind: wire.Type, *, lines: bool) -> StepSettings:
+        return StepSettings(flow="f", type=kind, batch_bytes=1 << 20, batch_documents=5000, lines=lines)
+
+    assert settings(wire.BSON, lines=True).passes_through
+    assert not settings(wire.BSON, lines=False).passes_through
+    assert not settings(wire.EXTENDED_JSON, lines=True).passes_through
