@@ -63,7 +63,7 @@ class Connector(Opened):
         """Publishes the named batches, removes what earlier tries of the flow left besides. Repeatable."""
         raise self._lacks("FinishNamespace")
 
-    async def foresee(self, request: wire.FinishNamespaceRequest) -> None:
+    async def prepare_finish(self, request: wire.FinishNamespaceRequest) -> None:
         """With which batches a later FinishNamespace will begin; all are written. A word within this process, not on the wire.
 
         Each further word is of the batches that follow. Whoever can do a part of that work ahead does it; most do nothing. What

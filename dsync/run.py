@@ -20,7 +20,16 @@ from dsync.errors import DsyncError, GapError, SetAsideError
 from dsync.flow.agree import Agreement, agree, choose_mode, no_stream
 from dsync.flow.copy import Copy
 from dsync.flow.definitions import Definitions, refuse_definitions
-from dsync.flow.ends import Assignment, Wrapping, make_stage, opened_transform, reader, wrap_sink, wrap_source
+from dsync.flow.ends import (
+    Assignment,
+    Wrapping,
+    make_stage,
+    opened_together,
+    opened_transform,
+    reader,
+    wrap_sink,
+    wrap_source,
+)
 from dsync.flow.expiry import Expiry, foresee
 from dsync.flow.identity import make_flow, refuse_changed_settings, refuse_changed_transform
 from dsync.flow.lag import seconds
@@ -136,10 +145,13 @@ class Run:
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
         """The state and both ends, open."""
+        ends = self.source_end, self.destination_end
         async with (
             open_state(self.settings.metadata) as self.state,
-            Retry(_connector(self.source_end), self.settings.retry_for) as self.source,
-            Retry(_connector(self.destination_end), self.settings.retry_for) as self.sink,
+            opened_together(*(Retry(_connector(end), self.settings.retry_for) for end in ends)) as (
+                self.source,
+                self.sink,
+            ),
             opened_transform(self.settings.transform) as self.transform,
         ):
             yield

@@ -85,10 +85,10 @@ class FileConnector(Connector):
             await self._sink.write(request)
         return wire.WriteDataResponse()
 
-    async def foresee(self, request: wire.FinishNamespaceRequest) -> None:
+    async def prepare_finish(self, request: wire.FinishNamespaceRequest) -> None:
         """Puts the namespace's file together as far as it goes."""
         with os_errors_mapped(self._settings.typed):
-            await self._sink.foresee(request)
+            await self._sink.prepare_finish(request)
 
     async def FinishNamespace(self, request: wire.FinishNamespaceRequest) -> wire.FinishNamespaceResponse:
         """Puts the namespace's file in place."""

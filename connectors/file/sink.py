@@ -80,7 +80,7 @@ class FileSink:
         self._begun.discard(target.staging(request.flow))
         return notes
 
-    async def foresee(self, request: wire.FinishNamespaceRequest) -> None:
+    async def prepare_finish(self, request: wire.FinishNamespaceRequest) -> None:
         """Puts together what follows of the namespace's file, where a file can be continued."""
         target = target_of(self._settings, request.namespace)
         layout = layout_of(target.kind, self._settings)

@@ -63,7 +63,7 @@ class Copy:
         self._seen: set[str] = set()
         self._unsaved: dict[int, tuple[PlannedPartition, Checkpoint]] = {}
         self._leading = None if transforms else Leading(plan)
-        self._foreseeing: set[asyncio.Task[None]] = set()
+        self._preparing: set[asyncio.Task[None]] = set()
         self._committing = asyncio.Lock()
 
     async def run(self, crew: Crew, copiers: int) -> None:
@@ -80,7 +80,7 @@ class Copy:
         try:
             await self._gather(tasks, commits)
         finally:
-            beside = [*tasks, commits, drain, *self._foreseeing]
+            beside = [*tasks, commits, drain, *self._preparing]
             await cancel(beside)
             await asyncio.gather(*beside, return_exceptions=True)
             await self._commit()
@@ -197,11 +197,11 @@ class Copy:
             self._leading.end(group, planned.number, at)
         if not self._open[group]:
             await self._finish(group)
-        elif self._leading is not None and not self._foreseeing and (reached := self._leading.news(group)):
+        elif self._leading is not None and not self._preparing and (reached := self._leading.news(group)):
             # beside everything else, and one word at a time
-            task = asyncio.create_task(self.targets.foresee(group, reached))
-            self._foreseeing.add(task)
-            task.add_done_callback(self._foreseeing.discard)
+            task = asyncio.create_task(self.targets.prepare_finish(group, reached))
+            self._preparing.add(task)
+            task.add_done_callback(self._preparing.discard)
 
     async def _finish(self, group: str) -> None:
         await self._commit()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct, to_builtins
 
 from dsync import wire
+from dsync.cancel import cancel
 from dsync.connector import Connector
 from dsync.endpoint import Endpoint, settled_transform
 from dsync.flow.step import Read, StepSettings, read_batch
@@ -55,6 +57,24 @@ def wrap_sink(sink: Connector, wrapping: Wrapping) -> Connector:
 
         sink = RateLimit(sink, wrapping.rate)
     return sink
+
+
+@asynccontextmanager
+async def opened_together(*connectors: Connector) -> AsyncIterator[Sequence[Connector]]:
+    """All of them, open: side by side, since what takes time is mostly the network.
+
+    Raises the error of one that cannot be opened, the first of those where several cannot; none is open then.
+    """
+    async with AsyncExitStack() as stack:
+        opening = [asyncio.create_task(stack.enter_async_context(each)) for each in connectors]
+        try:
+            await asyncio.wait(opening, return_when=asyncio.FIRST_EXCEPTION)
+        finally:
+            await cancel(opening)
+        for task in opening:
+            if not task.cancelled() and (error := task.exception()):
+                raise error
+        yield [task.result() for task in opening]
 
 
 @asynccontextmanager
@@ -118,8 +138,8 @@ class Assignment(Struct, frozen=True):
         """Source and sink, open and wrapped, and how batches are read."""
         async with AsyncExitStack() as stack:
             wrapping = self.wrapping
-            source = await stack.enter_async_context(Retry(self.source.create(), wrapping.retry_for))
-            sink = await stack.enter_async_context(Retry(self.destination.create(), wrapping.retry_for))
+            ends = (Retry(end.create(), wrapping.retry_for) for end in (self.source, self.destination))
+            source, sink = await stack.enter_async_context(opened_together(*ends))
             stage = None
             if wrapping.transforming and wrapping.transforming.endpoint:
                 transform = await stack.enter_async_context(wrapping.transforming.endpoint.create_transform())

@@ -124,10 +124,10 @@ class Targets:
         await self._publish(name, reached)
         await self._refuse_duplicates(name)
 
-    async def foresee(self, name: str, reached: Sequence[tuple[int, Checkpoint]]) -> None:
+    async def prepare_finish(self, name: str, reached: Sequence[tuple[int, Checkpoint]]) -> None:
         """Lets the destination do a part of `finish` ahead: these are done, and follow those of the last word."""
         try:
-            await self.sink.foresee(self._request(name, reached))
+            await self.sink.prepare_finish(self._request(name, reached))
         except DsyncError as error:  # what is wrong comes up again when it counts
             logger.debug("the destination did nothing ahead: %s", type(error).__name__)
 

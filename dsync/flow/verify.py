@@ -7,7 +7,6 @@ import logging
 import random
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -19,7 +18,7 @@ from dsync.endpoint import End, Endpoint, settled
 from dsync.errors import DsyncError, UnimplementedError, UsageError
 from dsync.flow import budget
 from dsync.flow.agree import choose_types
-from dsync.flow.ends import opened_transform
+from dsync.flow.ends import opened_together, opened_transform
 from dsync.flow.plan import state_in
 from dsync.flow.verify_listing import PairListing, Reading, Side, pages
 from dsync.flow.verify_outcome import NamespaceOutcome, Outcome, VerifySettings
@@ -67,8 +66,10 @@ async def verify(
     run = Verification(settings, report, tracker or Tracker(), on_difference)
     try:
         async with (
-            _opened(source, settings) as ours,
-            _opened(destination, settings) as theirs,
+            opened_together(*(Retry(_connector(end), settings.retry_for) for end in (source, destination))) as (
+                ours,
+                theirs,
+            ),
             opened_transform(settings.transform) as run.transform,
         ):
             await _unless_stopped(run, ours, theirs, stop or asyncio.Event())
@@ -83,11 +84,8 @@ async def verify(
     return run.outcome
 
 
-@asynccontextmanager
-async def _opened(end: Endpoint | Connector, settings: VerifySettings) -> AsyncIterator[Connector]:
-    connector = end.create() if isinstance(end, Endpoint) else end
-    async with Retry(connector, settings.retry_for) as opened:
-        yield opened
+def _connector(end: Endpoint | Connector) -> Connector:
+    return end.create() if isinstance(end, Endpoint) else end
 
 
 async def _unless_stopped(run: Verification, source: Connector, destination: Connector, stop: asyncio.Event) -> None:

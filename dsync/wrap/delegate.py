@@ -59,9 +59,9 @@ class Delegate(Connector):
         """See Connector."""
         return await self._call(self.inner.FinishNamespace, request)
 
-    async def foresee(self, request: wire.FinishNamespaceRequest) -> None:
+    async def prepare_finish(self, request: wire.FinishNamespaceRequest) -> None:
         """See Connector."""
-        await self.inner.foresee(request)
+        await self.inner.prepare_finish(request)
 
     async def GetByIds(self, request: wire.GetByIdsRequest) -> wire.GetByIdsResponse:
         """See Connector."""

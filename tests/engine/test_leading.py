@@ -77,13 +77,13 @@ def test_in_any_order_each_is_told_once_and_in_its_place(seed: int) -> None:
     assert told == {name: [each for each in range(30) if names[each] == name] for name in "ab"}
 
 
-class Foreseeing(MemoryConnector):
+class Preparing(MemoryConnector):
     """Remembers what it was told ahead."""
 
     words: list[wire.FinishNamespaceRequest]
     finished: list[wire.FinishNamespaceRequest]
 
-    async def foresee(self, request: wire.FinishNamespaceRequest) -> None:
+    async def prepare_finish(self, request: wire.FinishNamespaceRequest) -> None:
         self.words.append(request)
 
     async def FinishNamespace(self, request: wire.FinishNamespaceRequest) -> wire.FinishNamespaceResponse:
@@ -94,7 +94,7 @@ class Foreseeing(MemoryConnector):
 async def test_a_copy_tells_its_destination_ahead_what_it_says_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leading, "LEAST_BYTES", 1)
     source = connector(store_with(shop__a=documents(400)), partitions=8)
-    sink = Foreseeing(MemoryStore("sink"), replace(connector(MemoryStore("x")).shape, keyed=False))
+    sink = Preparing(MemoryStore("sink"), replace(connector(MemoryStore("x")).shape, keyed=False))
     sink.words, sink.finished = [], []
     await migrate(source, sink, settings(copiers=1))
     [end] = sink.finished

@@ -45,7 +45,7 @@ async def test_the_file_is_the_same_whatever_was_foreseen(tmp_path: Path, data_f
                     await stage(connector, partition, ordinal)
                 if partition + 1 in said:
                     before = max((end for end in said if end <= partition), default=0)
-                    await connector.foresee(
+                    await connector.prepare_finish(
                         counted({number: counts[number] for number in range(before, partition + 1)})
                     )
             await connector.FinishNamespace(counted(counts))
@@ -59,7 +59,7 @@ async def test_work_is_done_ahead(tmp_path: Path) -> None:
     async with FileConnector(f"{tmp_path}/", {}) as connector:
         await stage(connector, 0, 0)
         await stage(connector, 0, 1)
-        await connector.foresee(counted({0: 2}))
+        await connector.prepare_finish(counted({0: 2}))
         [name] = assembled(tmp_path)
         text = b"".join(document + b"\n" for ordinal in (0, 1) for document in documents(0, ordinal))
         assert (tmp_path / name).read_bytes() == text
@@ -69,7 +69,7 @@ async def test_a_batch_that_is_written_once_more_is_taken_as_it_is_in_the_end(tm
     async with FileConnector(f"{tmp_path}/", {}) as connector:
         for partition in (0, 1):
             await stage(connector, partition, 0)
-        await connector.foresee(counted({0: 1, 1: 1}))
+        await connector.prepare_finish(counted({0: 1, 1: 1}))
         await connector.WriteData(batch("people", 0, [b'{"_id":"new"}'], wire.EXTENDED_JSON, "0"))
         await connector.FinishNamespace(counted({0: 1, 1: 1}))
     assert (await read(tmp_path))["people"] == [b'{"_id":"new"}', *documents(1, 0)]
@@ -79,8 +79,8 @@ async def test_an_end_in_another_order_begins_anew(tmp_path: Path) -> None:
     async with FileConnector(f"{tmp_path}/", {}) as connector:
         for partition in (0, 1):
             await stage(connector, partition, 0)
-        await connector.foresee(counted({0: 1}))
-        await connector.foresee(counted({1: 1}))
+        await connector.prepare_finish(counted({0: 1}))
+        await connector.prepare_finish(counted({1: 1}))
         await connector.FinishNamespace(counted({1: 1, 0: 1}))
     assert (await read(tmp_path))["people"] == [*documents(1, 0), *documents(0, 0)]
 
@@ -88,7 +88,7 @@ async def test_an_end_in_another_order_begins_anew(tmp_path: Path) -> None:
 async def test_what_is_foreseen_and_not_there_is_left_to_the_end(tmp_path: Path) -> None:
     async with FileConnector(f"{tmp_path}/", {}) as connector:
         await stage(connector, 0, 0)
-        await connector.foresee(counted({0: 2}))
+        await connector.prepare_finish(counted({0: 2}))
         assert not assembled(tmp_path)
         await connector.FinishNamespace(counted({0: 1}))
     assert (await read(tmp_path))["people"] == documents(0, 0)
@@ -97,7 +97,7 @@ async def test_what_is_foreseen_and_not_there_is_left_to_the_end(tmp_path: Path)
 async def test_nothing_is_left_of_what_was_put_together_for_nothing(tmp_path: Path) -> None:
     async with FileConnector(f"{tmp_path}/", {}) as connector:
         await stage(connector, 0, 0)
-        await connector.foresee(counted({0: 1}))
+        await connector.prepare_finish(counted({0: 1}))
         assert assembled(tmp_path)
     assert not assembled(tmp_path)
     async with FileConnector(f"{tmp_path}/", {}) as connector:
@@ -119,7 +119,7 @@ async def test_any_history_ends_in_the_same_file(tmp_path: Path) -> None:
                 await stage(connector, partition, ordinal)
                 expected += documents(partition, ordinal)
             if chance.random() < 0.5:
-                await connector.foresee(counted(dict(list(counts.items())[told : partition + 1])))
+                await connector.prepare_finish(counted(dict(list(counts.items())[told : partition + 1])))
                 told = partition + 1 if chance.random() < 0.8 else told
             if (
                 expected and chance.random() < 0.3
