@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from connectors.mongo import lookup
 from connectors.mongo.collection import (
@@ -17,11 +17,12 @@ from connectors.mongo.collection import (
 )
 from connectors.mongo.deployment import Deployment
 from dsync.codec import raw
+from dsync.errors import DsyncError
 
 # Measured: where this share of a batch exists, replacing is the cheaper way for the next: an insert that finds its _id takes the
 # server six times as long as a replacement.
 REPLACE_FROM_SHARE = 0.3
-# Of a collection that nothing is known of, so many are tried first.
+# Of a collection that nothing is known of, so many are looked for first.
 FIRST_DOCUMENTS = 100
 REMEMBERED = 4096
 
@@ -43,7 +44,10 @@ class Writer:
         """
         collection = CollectionWriter(self._deployment, database, name)
         check_framing(documents, collection.namespace)
-        for batch in self._cut(documents, collection.namespace):
+        if collection.namespace not in self._replacing and not self._keep_existing:
+            self._replacing[collection.namespace] = False  # one look is enough
+            self._replacing[collection.namespace] = await self._are_there(collection, documents[:FIRST_DOCUMENTS])
+        for batch in chunks(documents, self._batch_documents, len):
             if self._keep_existing:
                 await self._insert_missing(collection, batch)
                 continue
@@ -54,12 +58,14 @@ class Writer:
             for name in (partition, collection.namespace):
                 self._remember(name, existed >= REPLACE_FROM_SHARE * len(batch))
 
-    def _cut(self, documents: Sequence[bytes], namespace: str) -> Iterator[Sequence[bytes]]:
-        if namespace not in self._replacing and not self._keep_existing:
-            self._replacing[namespace] = False
-            yield from chunks(documents[:FIRST_DOCUMENTS], self._batch_documents, len)
-            documents = documents[FIRST_DOCUMENTS:]
-        yield from chunks(documents, self._batch_documents, len)
+    async def _are_there(self, collection: CollectionWriter, documents: Sequence[bytes]) -> bool:
+        """Whether many of them exist. Nothing hangs on it: where it cannot be told, the write will say what is wrong."""
+        try:
+            ids = [raw.id_of(document) for document in documents]
+            found = await lookup.by_ids(self._deployment, (collection.database, collection.name), ids, only_id=True)
+        except DsyncError:
+            return False
+        return 0 < REPLACE_FROM_SHARE * len(found) <= sum(map(bool, found))
 
     async def _insert(self, collection: CollectionWriter, documents: Sequence[bytes]) -> int:
         """Inserts, and replaces what exists; how many did."""

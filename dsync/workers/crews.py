@@ -73,8 +73,11 @@ def keep_spares(source: Endpoint, destination: Endpoint, settings: Settings) -> 
     plain = all(registry.scheme_of(end.uri) in registry.BUILT_IN for end in (source, destination))
     if not plain or settings.transform or parse_engine(settings.engine):
         return
+    # A fork shares what is imported, until either side touches it: a driver is so much that the copying takes 20 ms of every
+    # start, and a process that is called imports it beside a copy that goes on.
     for end in (source, destination):
-        end.load()
+        if not end.spec.extra:
+            end.load()
     if "grpc" not in sys.modules:
         memory = settings.memory_limit or budget.default_memory_limit()
         spares.stand_ready(_processes(memory, settings) - 1)

@@ -16,7 +16,7 @@ from dsync.flow.copy import Copy
 from dsync.flow.gauge import Gauge
 from dsync.flow.step import Batch
 from dsync.flow.stream import Applied, Follower, Stream
-from dsync.wire.gen.dsync.v1.flow_pb2 import Checkpoint, Written
+from dsync.wire.gen.dsync.v1.flow_pb2 import Checkpoint, PlannedPartition, Written
 from dsync.wrap.retry import Retry
 from tests.simulation.test_core import CAUGHT_WITHIN, wrong
 from tests.simulation.world import Killed
@@ -167,7 +167,8 @@ def a_short_batch_taken_for_the_last(patch: Patch) -> None:
 
 
 def a_namespace_that_is_published_too_soon(patch: Patch) -> None:
-    async def at_the_first(self: Copy, name: str) -> None:
+    async def at_the_first(self: Copy, planned: PlannedPartition, at: Checkpoint) -> None:
+        name = planned.destination
         self._open[name] -= 1
         if name not in published:
             published.add(name)
