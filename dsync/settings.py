@@ -46,8 +46,7 @@ class Settings:
     workers: int | None = None
     memory_limit: int | None = None
     # The documents of a batch at the most; the sink's wish for bytes applies besides. Two of them under way are what a kill costs
-    # of a partition at the least. None: 4,000 where the destination overwrites by id; elsewhere the bytes alone count, since
-    # each batch becomes a file or an object.
+    # of a partition at the least. None: 4,000; of text that goes from file to file as lines the bytes alone count.
     writer_batch_size: int | None = None
     # Documents a second over all processes; 0: no limit.
     write_rate_limit: float = 0.0

@@ -160,7 +160,7 @@ SPEED = (
     click.Option(
         ["--writer-batch-size"],
         type=click.IntRange(1),
-        help="Documents in a batch at the most. Default: 4000 where the destination overwrites by id, else as many as fit.",
+        help="Documents in a batch at the most. Default: 4000; of lines that go from file to file as many as fit.",
     ),
     click.Option(
         ["--write-rate-limit"], type=click.FloatRange(0), default=0, help="Documents a second at the most. 0: no limit."

@@ -7,6 +7,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from dsync import wire
 from dsync.endpoint import Endpoint
 from dsync.errors import UsageError
 from dsync.flow.agree import Agreement
@@ -16,8 +17,8 @@ from dsync.transform import Transform
 
 # Of documents, where the sink has no wish.
 BATCH_BYTES = 4 << 20
-# Where nobody says how many: for a sink that overwrites by id, and for any other, whose batches become files or objects.
-KEYED_BATCH, STAGED_BATCH = 4_000, 1_000_000
+# Where nobody says how many. Lines are no objects here, however many they are: their bytes alone count.
+BATCH_DOCUMENTS, BATCH_LINES = 4_000, 1_000_000
 # What settings of a flow call its transform.
 TRANSFORM = "transform"
 
@@ -69,7 +70,8 @@ def reverse_flow(flow: Flow, settings: Settings) -> Flow:
 
 def batch_measures(agreement: Agreement, settings: Settings) -> dict[str, int]:
     """How the flow's batches are cut: types, bytes, documents. A rate limit makes them small enough for about one a second."""
-    documents = settings.writer_batch_size or (KEYED_BATCH if agreement.sink.keyed else STAGED_BATCH)
+    in_lines = agreement.lines and agreement.type != wire.BSON and not agreement.sink.keyed
+    documents = settings.writer_batch_size or (BATCH_LINES if in_lines else BATCH_DOCUMENTS)
     if settings.write_rate_limit:
         documents = max(1, min(documents, int(settings.write_rate_limit)))
     measures: dict[str, int] = {
