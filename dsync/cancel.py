@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Sequence
-from typing import Any
+from collections.abc import Coroutine, Iterable
+from typing import Any, TypeVar
+
+Result = TypeVar("Result")
 
 # Before a task that has not ended is cancelled again.
 AGAIN_SECONDS = 0.2
@@ -23,11 +25,11 @@ async def cancel(tasks: Iterable[asyncio.Future[Any]]) -> None:
         _, pending = await asyncio.wait(pending, timeout=AGAIN_SECONDS)
 
 
-async def together(work: Sequence[Coroutine[Any, Any, None]]) -> None:
-    """Runs all side by side; the first failure cancels the others and is raised."""
+async def together(work: Iterable[Coroutine[Any, Any, Result]]) -> list[Result]:
+    """Runs all side by side and answers what they come to; the first failure cancels the others and is raised."""
     tasks = [asyncio.create_task(each) for each in work]
     try:
-        await asyncio.gather(*tasks)
+        return await asyncio.gather(*tasks)
     finally:
         await cancel(tasks)
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -27,6 +27,7 @@ from dsync.flow.ends import (
     opened_together,
     opened_transform,
     reader,
+    retrying,
     wrap_sink,
     wrap_source,
 )
@@ -58,7 +59,6 @@ from dsync.wire.gen.dsync.v1.flow_pb2 import Position
 from dsync.workers import crews
 from dsync.workers.here import Crew
 from dsync.wrap.fence import Fence
-from dsync.wrap.retry import Retry
 
 logger = logging.getLogger(__name__)
 
@@ -148,7 +148,7 @@ class Run:
         ends = self.source_end, self.destination_end
         async with (
             open_state(self.settings.metadata) as self.state,
-            opened_together(*(Retry(_connector(end), self.settings.retry_for) for end in ends)) as (
+            opened_together(*(retrying(end, self.settings.retry_for) for end in ends)) as (
                 self.source,
                 self.sink,
             ),
@@ -388,7 +388,3 @@ class Run:
 
 def _described(end: Endpoint | Connector) -> Endpoint:
     return end if isinstance(end, Endpoint) else Endpoint(type(end).__name__)
-
-
-def _connector(end: Endpoint | Connector) -> Connector:
-    return end.create() if isinstance(end, Endpoint) else end

@@ -85,5 +85,4 @@ class TextReader:
 
 
 def _is_at(at: Mark, end: Mark) -> bool:
-    number = at.number if end.number == NOT_COUNTED else end.number
-    return at == end._replace(number=number) and number == at.number
+    return at == (end._replace(number=at.number) if end.number == NOT_COUNTED else end)

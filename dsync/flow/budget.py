@@ -21,6 +21,11 @@ def default_memory_limit() -> int:
     return min([machine, *filter(None, map(_cgroup_limit, CGROUP_LIMITS))]) // 4
 
 
+def memory_limit(asked: int | None) -> int:
+    """What a run takes at the most: what was asked for, or the default."""
+    return asked or default_memory_limit()
+
+
 def _cgroup_limit(path: Path) -> int | None:
     try:
         text = path.read_text().strip()

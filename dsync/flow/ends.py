@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct, to_builtins
 
 from dsync import wire
-from dsync.cancel import cancel
+from dsync.cancel import together
 from dsync.connector import Connector
 from dsync.endpoint import Endpoint, settled_transform
 from dsync.flow.step import Read, StepSettings, read_batch
@@ -59,22 +58,19 @@ def wrap_sink(sink: Connector, wrapping: Wrapping) -> Connector:
     return sink
 
 
+def retrying(end: Endpoint | Connector, retry_for: float) -> Connector:
+    """The connector of an end, not yet open, around which calls are tried again."""
+    return Retry(end.create() if isinstance(end, Endpoint) else end, retry_for)
+
+
 @asynccontextmanager
 async def opened_together(*connectors: Connector) -> AsyncIterator[Sequence[Connector]]:
     """All of them, open: side by side, since what takes time is mostly the network.
 
-    Raises the error of one that cannot be opened, the first of those where several cannot; none is open then.
+    Raises the error of the first that cannot be opened; none is open then.
     """
     async with AsyncExitStack() as stack:
-        opening = [asyncio.create_task(stack.enter_async_context(each)) for each in connectors]
-        try:
-            await asyncio.wait(opening, return_when=asyncio.FIRST_EXCEPTION)
-        finally:
-            await cancel(opening)
-        for task in opening:
-            if not task.cancelled() and (error := task.exception()):
-                raise error
-        yield [task.result() for task in opening]
+        yield await together(stack.enter_async_context(each) for each in connectors)
 
 
 @asynccontextmanager
@@ -138,7 +134,7 @@ class Assignment(Struct, frozen=True):
         """Source and sink, open and wrapped, and how batches are read."""
         async with AsyncExitStack() as stack:
             wrapping = self.wrapping
-            ends = (Retry(end.create(), wrapping.retry_for) for end in (self.source, self.destination))
+            ends = (retrying(end, wrapping.retry_for) for end in (self.source, self.destination))
             source, sink = await stack.enter_async_context(opened_together(*ends))
             stage = None
             if wrapping.transforming and wrapping.transforming.endpoint:

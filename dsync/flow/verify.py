@@ -14,11 +14,11 @@ from msgspec.structs import replace
 from dsync import wire
 from dsync.cancel import cancel, together
 from dsync.connector import Connector
-from dsync.endpoint import End, Endpoint, settled
+from dsync.endpoint import End, settled
 from dsync.errors import DsyncError, UnimplementedError, UsageError
 from dsync.flow import budget
 from dsync.flow.agree import choose_types
-from dsync.flow.ends import opened_together, opened_transform
+from dsync.flow.ends import opened_together, opened_transform, retrying
 from dsync.flow.plan import state_in
 from dsync.flow.verify_listing import PairListing, Reading, Side, pages
 from dsync.flow.verify_outcome import NamespaceOutcome, Outcome, VerifySettings
@@ -30,7 +30,6 @@ from dsync.flow.verify_transform import Transformed, through
 from dsync.flow.verify_window import DESTINATION, SIDES
 from dsync.progress import NamespaceProgress, Tracker
 from dsync.transform import Transform
-from dsync.wrap.retry import Retry
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +65,7 @@ async def verify(
     run = Verification(settings, report, tracker or Tracker(), on_difference)
     try:
         async with (
-            opened_together(*(Retry(_connector(end), settings.retry_for) for end in (source, destination))) as (
+            opened_together(*(retrying(end, settings.retry_for) for end in (source, destination))) as (
                 ours,
                 theirs,
             ),
@@ -82,10 +81,6 @@ async def verify(
         if run.began:
             report.end(run.outcome.summary())
     return run.outcome
-
-
-def _connector(end: Endpoint | Connector) -> Connector:
-    return end.create() if isinstance(end, Endpoint) else end
 
 
 async def _unless_stopped(run: Verification, source: Connector, destination: Connector, stop: asyncio.Event) -> None:
@@ -227,7 +222,7 @@ class Verification:
     async def _list(self, pairs: Sequence[Pair], sides: Sequence[Side], reading: Reading, spill: Spill) -> None:
         """Large pairs one after another, several partitions at a time; small ones side by side."""
         tasks = self.settings.tasks
-        window = min(MOST_WINDOW_BYTES, (self.settings.memory_limit or budget.default_memory_limit()) // WINDOW_SHARE)
+        window = min(MOST_WINDOW_BYTES, budget.memory_limit(self.settings.memory_limit) // WINDOW_SHARE)
 
         async def listed(pair: Pair, readers: int, window_bytes: int) -> None:
             listing = PairListing(pair, sides, reading, spill, window_bytes, self.tracker)

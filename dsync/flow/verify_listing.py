@@ -12,6 +12,7 @@ from msgspec import Struct
 from dsync import codec, wire
 from dsync.cancel import together
 from dsync.codec import raw
+from dsync.codec.lines import Lines
 from dsync.connector import Connector
 from dsync.errors import DataError
 from dsync.flow.digest import Digester, Form
@@ -250,7 +251,7 @@ async def pages(side: Side, part: wire.Partition, pace: Pace | None = None) -> A
 
 def _documents(answer: wire.ListDataResponse | LocalPage) -> list[bytes]:
     if answer.lines_count:
-        return answer.lines.split(b"\n")[:-1]
+        return Lines(answer.lines, answer.lines_count)[:]
     return list(answer.data)  # once: each look at a message copies the documents
 
 

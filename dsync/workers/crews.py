@@ -44,7 +44,7 @@ async def at_hand(
     job: Copy,
 ) -> AsyncIterator[Crew]:
     """This process, its ends open, and more on this machine where they pay; `inherited` None: this process alone."""
-    memory = settings.memory_limit or budget.default_memory_limit()
+    memory = budget.memory_limit(settings.memory_limit)
     count = _processes(memory, settings) if inherited is not None else 1
     each = replace(assignment, gauge_bytes=budget.gauge_bytes(memory, count))
     source, sink, read = ends
@@ -73,13 +73,13 @@ def keep_spares(source: Endpoint, destination: Endpoint, settings: Settings) -> 
     plain = all(registry.scheme_of(end.uri) in registry.BUILT_IN for end in (source, destination))
     if not plain or settings.transform or parse_engine(settings.engine):
         return
-    # A fork shares what is imported, until either side touches it: a driver is so much that the copying takes 20 ms of every
-    # start, and a process that is called imports it beside a copy that goes on.
+    # A fork shares what is imported, until either side touches it: a driver is so much that the copying took up to 20 ms
+    # of a start, and a process that is called imports it beside a copy that goes on.
     for end in (source, destination):
         if not end.spec.extra:
             end.load()
     if "grpc" not in sys.modules:
-        memory = settings.memory_limit or budget.default_memory_limit()
+        memory = budget.memory_limit(settings.memory_limit)
         spares.stand_ready(_processes(memory, settings) - 1)
 
 
