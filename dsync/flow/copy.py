@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -173,11 +172,12 @@ class Copy:
 
     async def _commit_often(self) -> None:
         pause = COMMIT_SECONDS
+        loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(pause)
-            began = time.monotonic()
+            began = loop.time()
             await self._commit()
-            took = time.monotonic() - began
+            took = loop.time() - began
             pause = min(max(COMMIT_SECONDS, took / COMMIT_SHARE), SLOWEST_COMMIT_SECONDS)
 
     async def _commit(self) -> None:

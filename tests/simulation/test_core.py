@@ -22,7 +22,7 @@ SIMULATIONS = int(os.environ.get("DSYNC_SIMULATIONS", "20000"))
 FIRST_SEED = int(os.environ.get("DSYNC_SIMULATION_SEED", "0"))
 # Tests that share the seeds, so that several processes can run them.
 SHARES = 8
-MOST_KILLS = 3
+MOST_KILLS = 4
 # A build that is broken on purpose must be caught within as many seeds.
 CAUGHT_WITHIN = 200
 # Seconds of simulated time that a process gets at the most: a copy takes about one of them, then changes are followed.
@@ -34,7 +34,7 @@ async def history(seed: int, make: Callable[[int], World] = World) -> list[str]:
     world = make(seed)
     writer = asyncio.create_task(write_on(world)) if world.keyed else None
     for _ in range(world.chance.randint(0, MOST_KILLS)):
-        await one_life(world, world.chance.choice((kill_some_time, kill_at_a_write)))
+        await one_life(world, world.chance.choice(KILLERS))
     if writer:
         await writer
     await one_life(world, None)
@@ -54,10 +54,14 @@ async def kill_some_time(world: World) -> None:
 
 async def kill_at_a_write(world: World) -> None:
     """While a write is under way, or soon after it."""
-    world.ambush = world.chance.randint(1, 20)
-    world.met.clear()
-    await world.met.wait()
+    await world.writes.wait_for(world.chance.randint(1, 20))
     await asyncio.sleep(world.chance.random() * 0.1)
+
+
+async def kill_at_a_save(world: World) -> None:
+    """When something was saved: all that it says must be true by then."""
+    await world.saves.wait_for(world.chance.randint(1, 3))
+    await asyncio.sleep(world.chance.choice((0, 0.02)) * world.chance.random())
 
 
 async def one_life(world: World, killer: Callable[[World], Coroutine[Any, Any, None]] | None) -> None:
@@ -77,6 +81,10 @@ async def one_life(world: World, killer: Callable[[World], Coroutine[Any, Any, N
         run.cancel()
         with contextlib.suppress(Killed, asyncio.CancelledError):
             await run
+
+
+# A save is the moment at which most can be untrue.
+KILLERS = (kill_some_time, kill_at_a_write, kill_at_a_save, kill_at_a_save)
 
 
 def wrong(seeds: Sequence[int], make: Callable[[int], World] = World) -> list[tuple[int, list[str]]]:

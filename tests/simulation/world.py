@@ -31,6 +31,24 @@ class Killed(BaseException):
     """The process is gone: nothing that it still tries has an effect."""
 
 
+class Passers:
+    """Wakes whoever waits to kill the process, once as many as it waits for have passed by."""
+
+    def __init__(self) -> None:
+        self._awaited = 0
+        self._met = asyncio.Event()
+
+    async def wait_for(self, number: int) -> None:
+        self._awaited = number
+        self._met.clear()
+        await self._met.wait()
+
+    def pass_by(self) -> None:
+        self._awaited -= 1
+        if self._awaited == 0:
+            self._met.set()
+
+
 class World:
     """What outlives a process: two stores, a state, and chance."""
 
@@ -41,13 +59,15 @@ class World:
         self.state = MemoryState()
         self.keyed = self.chance.random() < 0.6
         self.fault_rate = self.chance.choice((0.0, 0.02, 0.1))
+        # Seconds that a call may take before and after its work.
+        self.slowest = self.chance.choice((0.1, 0.5))
         # one to seven documents
         self.batch_bytes = self.chance.choice((30, 90, 200))
         self.life = 0
-        # The write to the target of this number from now on wakes whoever waits to kill the process; 0: none does.
-        self.ambush = 0
-        self.met = asyncio.Event()
-        most = self.chance.choice((16, 16, 80))
+        # Of writes to the target that begin, and of checkpoints and positions that are saved.
+        self.writes = Passers()
+        self.saves = Passers()
+        most = self.chance.choice((16, 80))
         for number in range(self.chance.randint(1, 2)):
             self.source.load(f"n{number}", [self._document(i) for i in range(self.chance.randint(0, most))])
 
@@ -62,15 +82,9 @@ class World:
         else:
             self.source.put(namespace, self._document(number))
 
-    def pass_by(self) -> None:
-        """A write to the target begins."""
-        self.ambush -= 1
-        if self.ambush == 0:
-            self.met.set()
-
     async def moment(self, life: int) -> None:
         """Time passes. Raises Killed in a process that is gone."""
-        delay = self.chance.choice((0.0, 0.0, 0.001, 0.01, 0.1))
+        delay = self.chance.choice((0.0, 0.001, 0.01, self.slowest))
         if delay:
             await asyncio.sleep(delay)
         if life != self.life:
@@ -118,7 +132,7 @@ class Lossy(Delegate):
 
     async def _call(self, method: Callable[[Request], Awaitable[Response]], request: Request) -> Response:
         if isinstance(request, wire.WriteUpdatesRequest | wire.WriteDataRequest) and self.life == self.world.life:
-            self.world.pass_by()
+            self.world.writes.pass_by()
         await self.world.disturb(self.life)
         answer = await method(request)
         await self.world.disturb(self.life)
@@ -153,7 +167,9 @@ class LossyState(MemoryState):
     async def save(self, flow_id: str, checkpoints: Mapping[int, Checkpoint]) -> None:
         await self.world.moment(self.life)
         await super().save(flow_id, checkpoints)
+        self.world.saves.pass_by()
 
     async def save_positions(self, flow_id: str, positions: Sequence[Position]) -> None:
         await self.world.moment(self.life)
         await super().save_positions(flow_id, positions)
+        self.world.saves.pass_by()
