@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import socket
@@ -13,6 +12,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
+DIE_WITH_PARENT = f"""
+import ctypes, os, sys
+ctypes.CDLL(None).prctl({PR_SET_PDEATHSIG}, {int(signal.SIGKILL)})
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
 
 
 class MissingServerError(RuntimeError):
@@ -38,12 +42,11 @@ def start(
     """Starts a process that the system kills when this one dies, however it dies; its output goes to `log`."""
     with log.open("ab") as out:
         return subprocess.Popen(
-            [str(part) for part in command],
+            [*_dying_with_parent(), *map(str, command)],
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.STDOUT,
             env=environment,
-            preexec_fn=_die_with_parent if sys.platform == "linux" else None,
         )
 
 
@@ -72,5 +75,6 @@ def listens(port: int) -> bool:
         return client.connect_ex(("127.0.0.1", port)) == 0
 
 
-def _die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+def _dying_with_parent() -> Sequence[str]:
+    """Words before a command. Not `preexec_fn`: it takes a fork, in which gRPC wakes threads that die of what is closed then."""
+    return (sys.executable, "-ISc", DIE_WITH_PARENT) if sys.platform == "linux" else ()
