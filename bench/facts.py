@@ -185,7 +185,8 @@ def dask_cluster(place: Place, runs: int, quick: bool) -> Iterator[Fact]:
     yield from figures(place, quick=quick)
 
 
-GROUPS: dict[str, Callable[[Place, int, bool], Iterator[Fact]]] = {
+Figure = Callable[[Place, int, bool], Iterator[Fact]]
+GROUPS: dict[str, Figure] = {
     "start-up": start_up,
     "slow sink": slow_sink,
     "worker processes": worker_processes,
@@ -195,6 +196,6 @@ GROUPS: dict[str, Callable[[Place, int, bool], Iterator[Fact]]] = {
 }
 
 
-def chosen(only: Sequence[str]) -> list[Callable[[Place, int, bool], Iterator[Fact]]]:
+def chosen(only: Sequence[str]) -> list[Figure]:
     """The groups whose name contains one of the words; all where there are none."""
     return [group for name, group in GROUPS.items() if not only or any(word.lower() in name for word in only)]

@@ -9,8 +9,9 @@ from typing import Any
 from msgspec import Struct, field
 
 from connectors.mongo import errors, ids
-from connectors.mongo.collection import COMMAND_DOCUMENTS, CollectionWriter, check_framing, chunks, id_filter
+from connectors.mongo.collection import COMMAND_DOCUMENTS, CollectionWriter, chunks, id_filter
 from connectors.mongo.deployment import Deployment, Encoded
+from connectors.mongo.framing import check_framing
 from dsync import wire
 from dsync.codec import raw
 from dsync.errors import DataError, GapError

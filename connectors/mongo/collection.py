@@ -5,24 +5,26 @@ from __future__ import annotations
 import asyncio
 import itertools
 import re
-import struct
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from operator import itemgetter
 from typing import Any, TypeVar
 
+import bson
 from msgspec import Struct, structs
 
 from connectors.mongo import errors, ids
 from connectors.mongo.deployment import Deployment, Encoded
+from connectors.mongo.framing import DOCUMENT_BYTES, check_sound
 from dsync.codec import raw
+from dsync.codec.whole import Documents
 from dsync.errors import ConflictError, DataError, DsyncError, EndpointError, TransientError
 
 Item = TypeVar("Item")
 
-DOCUMENT_BYTES = 16 << 20
 # The driver refuses commands beyond this and a margin for what stands around the documents; a single document always fits.
 COMMAND_BYTES = DOCUMENT_BYTES
 COMMAND_DOCUMENTS = 100_000
+# What stands before the array in an insert: type and key.
+DOCUMENTS = b"\x04documents\0"
 # What an update adds to its document, beside the _id.
 UPDATE_OVERHEAD_BYTES = 128
 # Another request of the same moment, or another partition, may be about to set a unique value free.
@@ -33,13 +35,8 @@ SHOWN_IDS = 5
 # value, are looked for first: a search for plain bytes is the fastest, from the end twice as fast as from the beginning.
 NINE_ZEROS = bytes(9)
 ZERO_TIMESTAMP = re.compile(rb"\x11[^\0]*\0\0{8}")
-# A document's size, the type and the key of its first field.
-ID_KEY = b"_id\0"
-HEAD_BYTES = 5 + len(ID_KEY)
 # A type byte and a key that begins with "$", or what looks like it.
 DOLLAR_KEY = re.compile(rb"[\x01-\x13\x7f\xff]\$")
-
-_head = itemgetter(slice(0, HEAD_BYTES))
 
 
 class WriteError(Struct, frozen=True):
@@ -85,8 +82,11 @@ class CollectionWriter(Struct, frozen=True):
     async def insert(self, documents: Sequence[bytes], joined: bytes = b"") -> list[WriteError]:
         """Inserts what can be; the errors are about single documents. `joined` is all of them, where the caller has that.
 
-        In a message the documents stand one after the other, so that for the driver they may as well be a single one.
+        In a message the documents stand one after the other, so that for the driver they may as well be a single one. An array
+        goes as it came, in one piece too.
         """
+        if isinstance(documents, Documents):
+            return (await self.send({"insert": self.name}, documents, array=joined or documents.array))[1]
         command = {"insert": self.name, "documents": [Encoded(joined or b"".join(documents))]}
         return (await self.send(command, documents))[1]
 
@@ -206,11 +206,17 @@ class CollectionWriter(Struct, frozen=True):
         return (await self.send({"update": self.name, "updates": updates}, documents))[1]
 
     async def send(
-        self, command: dict[str, Any], documents: Sequence[bytes], *, seconds: float = 0
+        self, command: dict[str, Any], documents: Sequence[bytes], *, seconds: float = 0, array: bytes = b""
     ) -> tuple[dict[str, Any], list[WriteError]]:
-        """Sends an unordered write; the reply, and its errors about single documents that trying again does not mend."""
+        """Sends an unordered write; the reply, and its errors about single documents that trying again does not mend.
+
+        `array` is the command's `documents`, encoded.
+        """
         doing = f"writing to {self.namespace!r}"
-        command |= {"ordered": False, "writeConcern": self.deployment.write_concern}
+        concern: Any = self.deployment.write_concern
+        # The driver has no word for an encoded array; for the server it does not matter what an element was written with.
+        concern = Encoded(b"".join((bson.encode(concern), DOCUMENTS, array))) if array else concern
+        command |= {"ordered": False, "writeConcern": concern}
         try:
             reply = await self.deployment.run(self.database, command, doing, seconds=seconds)
         except DataError:
@@ -342,46 +348,6 @@ def _is_zero_timestamp(kind: int, name: bytes, value: bytes) -> bool:
     return kind == raw.TIMESTAMP and not any(value) and name != b"_id"
 
 
-def check_framing(documents: Sequence[bytes], namespace: str) -> None:
-    """Raises DataError for documents without an `_id`, too large, or not as long as they say: the cheap checks."""
-    if _are_framed(documents):
-        return
-    for document in documents:
-        if len(document) > DOCUMENT_BYTES:
-            kind = ids.NAMES.get(raw.id_of(document)[0], "unknown")
-            raise DataError(
-                f"a document for {namespace!r} has {len(document)} bytes, MongoDB takes {DOCUMENT_BYTES}; its _id is a {kind}"
-            )
-        if document[:4] != len(document).to_bytes(4, "little"):
-            raise DataError(f"a document for {namespace!r} is not BSON: its length is wrong")
-        if document[5:9] != b"_id\0":
-            _check_has_id(document, namespace)
-
-
-def _are_framed(documents: Sequence[bytes]) -> bool:
-    """Whether all of them are sound, of a small size and begin with their `_id`, by one look at all heads."""
-    sizes = list(map(len, documents))
-    heads = b"".join(map(_head, documents))
-    count = len(sizes)
-    if max(sizes, default=0) > DOCUMENT_BYTES or len(heads) != HEAD_BYTES * count:
-        return False
-    claimed = struct.pack(f"<{count}i", *sizes)
-    return all(heads[byte::HEAD_BYTES] == claimed[byte::4] for byte in range(4)) and all(
-        heads[5 + byte :: HEAD_BYTES] == ID_KEY[byte : byte + 1] * count for byte in range(len(ID_KEY))
-    )
-
-
-def _check_has_id(document: bytes, namespace: str) -> None:
-    try:
-        raw.id_of(document)
-    except DataError as error:
-        raise DataError(f"{namespace!r}: {error.message}") from None
-
-
-def check_sound(documents: Sequence[bytes], namespace: str) -> None:
-    """Raises DataError for the first document that is not sound BSON: what the server refuses without saying which."""
-    for index, document in enumerate(documents):
-        try:
-            raw.check(document, strict=False)
-        except DataError as error:
-            raise DataError(f"{namespace!r}: document {index} of the batch is malformed: {error.message}") from None
+def fits_whole(documents: Documents) -> bool:
+    """Whether the array fits into a command."""
+    return documents.array_bytes <= COMMAND_BYTES

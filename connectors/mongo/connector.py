@@ -22,7 +22,7 @@ from connectors.mongo.streaming import ChangeStream, StreamRule
 from connectors.mongo.writing import Writer
 from dsync import wire
 from dsync.codec import raw
-from dsync.codec.whole import apart, total_bytes
+from dsync.codec.whole import kept, total_bytes
 from dsync.connector import Connector
 from dsync.errors import (
     CursorError,
@@ -194,8 +194,7 @@ class MongoConnector(Connector):
         database, name = namespaces.split_for_writing(request.namespace, self._address)
         flow_and_partition = request.write_id.split("/", 2)[:2]
         partition = "/".join([*flow_and_partition, request.namespace])
-        # once: each look into the message makes the documents anew
-        await self._writer.write(database, name, apart(request.data), partition)
+        await self._writer.write(database, name, kept(request.data), partition)
         return wire.WriteDataResponse()
 
     async def WriteUpdates(self, request: wire.WriteUpdatesRequest) -> wire.WriteUpdatesResponse:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from connectors.mongo import lookup
 from connectors.mongo.collection import (
     COMMAND_DOCUMENTS,
     NINE_ZEROS,
     CollectionWriter,
-    check_framing,
     chunks,
+    fits_whole,
     is_changed_by_insert,
     newest,
 )
 from connectors.mongo.deployment import Deployment
+from connectors.mongo.framing import check_framing
 from dsync.codec import raw
+from dsync.codec.whole import Documents
 from dsync.errors import DsyncError
 
 # Measured: where this share of a batch exists, replacing is the cheaper way for the next: an insert that finds its _id takes the
@@ -47,7 +49,7 @@ class Writer:
         if collection.namespace not in self._replacing and not self._keep_existing:
             self._replacing[collection.namespace] = False  # one look is enough
             self._replacing[collection.namespace] = await self._are_there(collection, documents[:FIRST_DOCUMENTS])
-        for batch in chunks(documents, self._batch_documents, len):
+        for batch in self._commands(documents):
             if self._keep_existing:
                 await self._insert_missing(collection, batch)
                 continue
@@ -57,6 +59,12 @@ class Writer:
                 existed = await self._insert(collection, batch)
             for name in (partition, collection.namespace):
                 self._remember(name, existed >= REPLACE_FROM_SHARE * len(batch))
+
+    def _commands(self, documents: Sequence[bytes]) -> Iterable[Sequence[bytes]]:
+        """Runs of documents that fit into one command each; what a server sent in one piece stays one, where it fits."""
+        if isinstance(documents, Documents) and len(documents) <= self._batch_documents and fits_whole(documents):
+            return [documents] if documents else []
+        return chunks(documents, self._batch_documents, len)
 
     async def _are_there(self, collection: CollectionWriter, documents: Sequence[bytes]) -> bool:
         """Whether many of them exist. Nothing hangs on it: where it cannot be told, the write will say what is wrong."""
@@ -69,7 +77,7 @@ class Writer:
 
     async def _insert(self, collection: CollectionWriter, documents: Sequence[bytes]) -> int:
         """Inserts, and replaces what exists; how many did."""
-        joined = b"".join(documents)
+        joined = documents.array if isinstance(documents, Documents) else b"".join(documents)
         # One search in all of them spares most batches the search in each.
         if joined.rfind(NINE_ZEROS) >= 0 and any(map(is_changed_by_insert, documents)):
             return len(documents) - await collection.replace(documents, self._batch_documents)

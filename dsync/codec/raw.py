@@ -28,11 +28,15 @@ OLD_BINARY = 2
 MAX_NESTING = 300
 # A document without elements: its size and its end.
 LEAST_BYTES = 5
+# More than what is looked at of each document of an array: type and key of the element, size, type and key of the first field.
+MOST_HEAD_BYTES = 32
+ID_KEY = int.from_bytes(b"_id\0", "little")
 
 # Dates beyond the year 9999 decode to DatetimeMS.
 EVERY_DATE: CodecOptions[dict[str, Any]] = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_AUTO)
 
 int32_at = struct.Struct("<i").unpack_from
+_head_at = struct.Struct("<ixi").unpack_from
 
 _FIXED = {
     DOUBLE: 8,
@@ -119,7 +123,7 @@ def document_size(buffer: bytes, at: int = 0) -> int:
 
 def slice_array(buffer: bytes, at: int = 0) -> list[bytes]:
     """The documents of the array at `at`, such as a cursor's batch in a server's reply."""
-    return slices(buffer, at, array_sizes(buffer, at))
+    return slices(buffer, at, array_sizes(buffer, at)[0])
 
 
 def slices(buffer: bytes, at: int, sizes: Sequence[int]) -> list[bytes]:
@@ -136,28 +140,36 @@ def slices(buffer: bytes, at: int, sizes: Sequence[int]) -> list[bytes]:
     return documents
 
 
-def array_sizes(buffer: bytes, at: int = 0) -> list[int]:
-    """The size of each document of the array at `at`. Raises InvalidBson where it is no array of documents."""
+def array_sizes(buffer: bytes, at: int = 0) -> tuple[list[int], bool]:
+    """The size of each document of the array at `at`, and whether each begins with its `_id`.
+
+    Raises InvalidBson where it is no array of documents.
+    """
     end = at + document_size(buffer, at) - 1
     try:
-        sizes = _sizes(buffer, at + 4, end)
+        if len(buffer) < end + MOST_HEAD_BYTES:
+            buffer += bytes(MOST_HEAD_BYTES)  # the last document may be shorter than what is read of each
+        sizes, begin_with_id = _sizes(buffer, at + 4, end)
     except struct.error:
         raise InvalidBson(f"an array of BSON documents is cut off at byte {at}") from None
     if sizes and not _ends_with(buffer, end - sizes[-1], len(sizes) - 1):
         raise InvalidBson(f"not an array of BSON documents up to byte {end}")
-    return sizes
+    return sizes, begin_with_id
 
 
-def _sizes(buffer: bytes, at: int, end: int) -> list[int]:
+def _sizes(buffer: bytes, at: int, end: int) -> tuple[list[int], bool]:
     sizes: list[int] = []
+    others = 0
     put = sizes.append
     for before, most in _key_runs():
         begun = len(sizes)
         for _ in itertools.repeat(None, most - begun):
             if at >= end:
                 break
-            (size,) = int32_at(buffer, at + before)
+            size, key = _head_at(buffer, at + before)
             put(size)
+            if key != ID_KEY:
+                others += 1
             at += before + size
         # One look at all of them costs less than one at each: a wrong size is too small, or leads elsewhere.
         if min(sizes[begun:], default=LEAST_BYTES) < LEAST_BYTES:
@@ -166,7 +178,7 @@ def _sizes(buffer: bytes, at: int, end: int) -> list[int]:
             break
     if at > end:
         raise InvalidBson(f"not an array of BSON documents up to byte {end}")
-    return sizes
+    return sizes, not others
 
 
 def _key_runs() -> Iterator[tuple[int, int]]:

@@ -7,7 +7,7 @@ import pytest
 
 from dsync.codec import raw
 from dsync.codec.errors import InvalidBson
-from dsync.codec.whole import Documents, apart, total_bytes
+from dsync.codec.whole import Documents, kept, total_bytes
 
 
 def made(count: int) -> list[bytes]:
@@ -27,7 +27,24 @@ def test_documents_are_those_of_the_array_wherever_it_stands(count: int) -> None
 def test_sizes_are_known_for_every_kind_of_sequence() -> None:
     expected = made(3)
     assert total_bytes(Documents(raw.array(expected))) == total_bytes(expected) == total_bytes(tuple(expected))
-    assert apart(Documents(raw.array(expected))) == apart(tuple(expected)) == expected
+    assert list(kept(Documents(raw.array(expected)))) == kept(tuple(expected)) == expected
+
+
+def test_the_array_is_what_it_was_made_of() -> None:
+    array = raw.array(made(12))
+    documents = Documents(b"before" + array + b"behind", 6)
+    assert (documents.array, documents.array_bytes) == (array, len(array))
+
+
+@pytest.mark.parametrize("index", [0, 5, 11])
+@pytest.mark.parametrize("other", [{}, {"id": 1}, {"_idx": 1}, {"a": 1}, {"_ID": 1}])
+@pytest.mark.parametrize("behind", [b"", b"behind" * 9])
+def test_one_that_does_not_begin_with_its_id_is_noticed(index: int, other: dict[str, int], behind: bytes) -> None:
+    documents = made(12)
+    assert Documents(raw.array(documents) + behind).begin_with_id
+    documents[index] = bson.encode(other)
+    assert Documents(raw.array(documents) + behind).apart() == documents
+    assert not Documents(raw.array(documents) + behind).begin_with_id
 
 
 @pytest.mark.parametrize("index", range(12))

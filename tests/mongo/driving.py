@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, cast
 
 import bson
 from bson.codec_options import CodecOptions
@@ -13,6 +14,10 @@ from pymongo import MongoClient
 
 from connectors.mongo.connector import MongoConnector
 from dsync import wire
+from dsync.codec import raw
+from dsync.codec.errors import InvalidBson
+from dsync.codec.whole import Documents
+from dsync.wire.local import LocalBatch
 
 Mongo = MongoClient[dict[str, Any]]
 RAW: CodecOptions[RawBSONDocument] = CodecOptions(document_class=RawBSONDocument)
@@ -54,7 +59,17 @@ async def write(
     connector: MongoConnector, namespace: str, documents: Sequence[bytes | Mapping[str, Any]], write_id: str = "f/p/0/n"
 ) -> None:
     data = [each if isinstance(each, bytes) else bson.encode(each) for each in documents]
-    await connector.WriteData(wire.WriteDataRequest(namespace=namespace, data=data, type=wire.BSON, write_id=write_id))
+    await connector.WriteData(batch(namespace=namespace, data=data, type=wire.BSON, write_id=write_id))
+
+
+batch: Callable[..., wire.WriteDataRequest] = wire.WriteDataRequest
+
+
+def handed_on(*, data: Sequence[bytes], **fields: Any) -> wire.WriteDataRequest:
+    """The batch as it comes from a MongoDB source in this process: a server's reply, which is always sound."""
+    with contextlib.suppress(InvalidBson):
+        data = Documents(b"reply" + raw.array(data) + b"ok", 5)
+    return cast("wire.WriteDataRequest", LocalBatch(data, **fields))
 
 
 def stored(mongo: Mongo, database: str, collection: str) -> list[bytes]:

@@ -12,10 +12,18 @@ from bson.timestamp import Timestamp
 from connectors.mongo import collection
 from dsync import wire
 from dsync.errors import DataError, EndpointError, TransientError, UsageError
+from tests.mongo import driving
 from tests.mongo.conftest import Connect
 from tests.mongo.driving import Mongo, fail, stored, write
 
 CANARY = "c4n4ry"
+
+
+@pytest.fixture(params=["messages", "replies"], autouse=True)
+def however_they_came(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batches are messages, or what a source's server sent."""
+    if request.param == "replies":
+        monkeypatch.setattr(driving, "batch", driving.handed_on)
 
 
 def element(kind: int, key: bytes, value: bytes) -> bytes:
