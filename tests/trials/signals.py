@@ -26,6 +26,8 @@ PAIRS = (("bson", "jsonl"), ("mongo", "bson"), ("jsonl", "s3"), ("bson", "mongo"
 # What is promised to who asks once and twice, in seconds; `DSYNC_TRIAL_SLOWNESS` multiplies it where the machine is busy.
 SLOWNESS = float(os.environ.get("DSYNC_TRIAL_SLOWNESS", "1"))
 ONCE_SECONDS, TWICE_SECONDS = 5.0 * SLOWNESS, 1.0 * SLOWNESS
+# A process that has done its work is gone after so long.
+AT_ITS_END_SECONDS = 0.3 * SLOWNESS
 # A signal before dsync listens to it ends the process as it ends any.
 LISTENING = b"dsync: stopping"
 
@@ -61,8 +63,9 @@ def ask(process: subprocess.Popen[bytes], chance: random.Random, outcome: Outcom
     process.send_signal(number)
     asked, patience = time.monotonic(), ONCE_SECONDS
     if twice:
-        time.sleep(chance.uniform(0.05, 1.5))
-        if process.poll() is None:
+        try:
+            process.wait(chance.uniform(0.05, 1.5))
+        except subprocess.TimeoutExpired:
             process.send_signal(number)
             asked, patience = time.monotonic(), TWICE_SECONDS
     _, err = process.communicate(timeout=RUN_SECONDS)
@@ -76,8 +79,8 @@ def judge_end(ended: Ended, number: signal.Signals, patience: float, outcome: Ou
     listened = LISTENING in ended.err
     outcome.counts["asked while it listened" if listened else "asked before it listened"] += 1
     allowed = {128 + number} if listened else {128 + number, -number}
-    # what was under way may have been all there was
-    allowed |= {0} if listened else set()
+    # what was under way may have been all there was, or it had ended its work and listened no more
+    allowed |= {0} if listened or ended.seconds < AT_ITS_END_SECONDS else set()
     if ended.status not in allowed:
         outcome.wrong.append(f"exit status {ended.status} after {number.name}: {tail(ended.err.decode())}")
     if ended.seconds > patience:
