@@ -16,6 +16,7 @@ THOUSAND, MILLION = 1_000, 1_000_000
 MEGABYTE, GIGABYTE = 1 << 20, 1 << 30
 ROWS = 972_000
 HELP_SECONDS, SMALL_SECONDS = 0.15, 0.4
+START_UP_RUNS = 7
 SLOW_PARTITIONS, SLOW_MILLISECONDS = 256, 50
 SLOPE_BYTES = MEGABYTE
 # What runs for minutes tells slopes.
@@ -48,9 +49,6 @@ class Fact:
     def to_json(self) -> dict[str, object]:
         """For the report."""
         return asdict(self) | {"reached": self.reached}
-
-
-START_UP_RUNS = 7
 
 
 def start_up(place: Place, runs: int, quick: bool) -> Iterator[Fact]:

@@ -85,10 +85,10 @@ class CollectionWriter(Struct, frozen=True):
         In a message the documents stand one after the other, so that for the driver they may as well be a single one. An array
         goes as it came, in one piece too.
         """
+        joined = joined or in_one_piece(documents)
         if isinstance(documents, Documents):
-            return (await self.send({"insert": self.name}, documents, array=joined or documents.array))[1]
-        command = {"insert": self.name, "documents": [Encoded(joined or b"".join(documents))]}
-        return (await self.send(command, documents))[1]
+            return (await self.send({"insert": self.name}, documents, array=joined))[1]
+        return (await self.send({"insert": self.name, "documents": [Encoded(joined)]}, documents))[1]
 
     async def replace(self, documents: Sequence[bytes], most: int = COMMAND_DOCUMENTS) -> int:
         """Puts the documents there, over what has their `_id`; how many were new. Raises DataError for those that are refused.
@@ -348,6 +348,6 @@ def _is_zero_timestamp(kind: int, name: bytes, value: bytes) -> bool:
     return kind == raw.TIMESTAMP and not any(value) and name != b"_id"
 
 
-def fits_whole(documents: Documents) -> bool:
-    """Whether the array fits into a command."""
-    return documents.array_bytes <= COMMAND_BYTES
+def in_one_piece(documents: Sequence[bytes]) -> bytes:
+    """What an insert carries: the array that they came as, or else one after the other."""
+    return documents.array if isinstance(documents, Documents) else b"".join(documents)

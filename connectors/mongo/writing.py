@@ -7,11 +7,12 @@ from collections.abc import Iterable, Sequence
 
 from connectors.mongo import lookup
 from connectors.mongo.collection import (
+    COMMAND_BYTES,
     COMMAND_DOCUMENTS,
     NINE_ZEROS,
     CollectionWriter,
     chunks,
-    fits_whole,
+    in_one_piece,
     is_changed_by_insert,
     newest,
 )
@@ -62,8 +63,9 @@ class Writer:
 
     def _commands(self, documents: Sequence[bytes]) -> Iterable[Sequence[bytes]]:
         """Runs of documents that fit into one command each; what a server sent in one piece stays one, where it fits."""
-        if isinstance(documents, Documents) and len(documents) <= self._batch_documents and fits_whole(documents):
-            return [documents] if documents else []
+        whole = isinstance(documents, Documents) and documents.array_bytes <= COMMAND_BYTES
+        if whole and 0 < len(documents) <= self._batch_documents:
+            return [documents]
         return chunks(documents, self._batch_documents, len)
 
     async def _are_there(self, collection: CollectionWriter, documents: Sequence[bytes]) -> bool:
@@ -77,7 +79,7 @@ class Writer:
 
     async def _insert(self, collection: CollectionWriter, documents: Sequence[bytes]) -> int:
         """Inserts, and replaces what exists; how many did."""
-        joined = documents.array if isinstance(documents, Documents) else b"".join(documents)
+        joined = in_one_piece(documents)
         # One search in all of them spares most batches the search in each.
         if joined.rfind(NINE_ZEROS) >= 0 and any(map(is_changed_by_insert, documents)):
             return len(documents) - await collection.replace(documents, self._batch_documents)
