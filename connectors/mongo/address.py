@@ -7,11 +7,11 @@ import logging
 import re
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, quote
 
 from bson.codec_options import CodecOptions
+from msgspec import Struct
 from pymongo import AsyncMongoClient
 from pymongo.errors import ConfigurationError, InvalidURI
 
@@ -26,11 +26,10 @@ SRV = "mongodb+srv"
 FORM = "mongodb://USER:PASSWORD@HOST:PORT/DATABASE?OPTION=VALUE with %-escapes in user and password"
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(Struct, frozen=True):
     """A usable URI. `database` is the default for names without a dot, empty where the URI gives none."""
 
-    uri: str = field(repr=False)
+    uri: str
     scheme: str
     hosts: tuple[str, ...]
     replica_set: str
@@ -43,6 +42,10 @@ class Address:
         """The same for every order of hosts and options and for every user and password."""
         replica_set = f"?replicaSet={self.replica_set}" if self.replica_set else ""
         return f"{self.scheme}://{','.join(self.hosts)}/{self.database}{replica_set}"
+
+    def __repr__(self) -> str:
+        """Without user and password."""
+        return f"Address({self.identity!r})"
 
     def with_database(self, database: str) -> str:
         """How the URI reads with this database, to show to the user; without user and password."""

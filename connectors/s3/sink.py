@@ -60,7 +60,7 @@ class Sink:
             if name not in there:
                 raise NotFoundError(f"the batch {self._settings.shown(folder + name)!r} is not there")
             objects.append(there.pop(name))
-        before = marker.read(await self._bucket.fetch(folder + names.METADATA))
+        before = marker.read(await self._bucket.fetch(folder + names.METADATA)) if names.METADATA in there else None
         flows = {names.field(request.flow)} | ({names.field(before.flow)} if before else set())
         left = [e.key for e in there.values() if (batch := names.batch_of(e.name)) and batch[0] in flows]
         await self._bucket.delete(left)

@@ -11,7 +11,7 @@ def main() -> None:
     """Runs the command line of this process. Raises SystemExit with its exit status."""
     from dsync import garbage
 
-    garbage.collect_seldom()
+    garbage.ignore_the_start()
 
     from dsync.cli.ending import run_program
     from dsync.cli.messages import keep_speaking
@@ -27,7 +27,9 @@ def end_as_main() -> None:
     While the interpreter tidied up, which takes a while, a late signal would take the exit status away.
     """
     try:
-        main()
+        from dsync import stack
+
+        stack.with_room(main)
     except KeyboardInterrupt:  # before anything was begun
         os._exit(130)
     except SystemExit as ended:

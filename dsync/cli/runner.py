@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import click
 
-from dsync import heap
+from dsync import garbage, heap
 from dsync.cli.ending import clean
 from dsync.errors import UsageError
 
@@ -77,4 +77,9 @@ class Stop:
 def run_async(main: Coroutine[Any, Any, Result]) -> Result:
     """Runs the coroutine to its end; a blocked thread does not keep a failed or stopped process alive."""
     heap.keep_freed()
-    return asyncio.run(main)
+    return asyncio.run(_begun(main))
+
+
+async def _begun(main: Coroutine[Any, Any, Result]) -> Result:
+    asyncio.get_running_loop().call_later(garbage.START_SECONDS, garbage.collect_seldom)
+    return await main

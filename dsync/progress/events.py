@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TypeAlias
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True)
-class StageEntered:
+
+class StageEntered(Struct, frozen=True):
     """The run is "planning", "copying", "following" or "done" from now on."""
 
     stage: str
 
 
-@dataclass(frozen=True, slots=True)
-class Copied:
+class Copied(Struct, frozen=True):
     """More of a namespace has become durable; the numbers are of all runs of the flow together."""
 
     # As the destination calls it.
@@ -28,8 +27,7 @@ class Copied:
     estimated: int
 
 
-@dataclass(frozen=True, slots=True)
-class Finished:
+class Finished(Struct, frozen=True):
     """A namespace is complete and published under its name."""
 
     namespace: str
@@ -37,8 +35,7 @@ class Finished:
     bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class Applied:
+class Applied(Struct, frozen=True):
     """More updates have become durable, or a stream without any has told how far it is."""
 
     # In this run.
@@ -51,8 +48,7 @@ class Applied:
     safe_to_cut_over: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Warned:
+class Warned(Struct, frozen=True):
     """A sentence that a person should read."""
 
     text: str
@@ -63,8 +59,7 @@ Event: TypeAlias = StageEntered | Copied | Finished | Applied | Warned
 Listener: TypeAlias = Callable[[Event], None]
 
 
-@dataclass(frozen=True, slots=True)
-class NamespaceResult:
+class NamespaceResult(Struct, frozen=True):
     """A namespace of the destination: all runs of the flow together."""
 
     source: str
@@ -76,8 +71,7 @@ class NamespaceResult:
     finished: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(Struct, frozen=True):
     """What a run came to."""
 
     # "done", or the stage in which it was stopped.

@@ -5,8 +5,7 @@ from __future__ import annotations
 import socket
 import sys
 
-from dsync import garbage
+from dsync import stack
 from dsync.workers.serving import work
 
-garbage.collect_seldom()
-work(socket.socket(fileno=int(sys.argv[1])))
+stack.with_room(lambda: work(socket.socket(fileno=int(sys.argv[1]))))

@@ -86,6 +86,7 @@ async def take_step(here: Here, step: Step, report: Report) -> StepResult:
 def work(end: socket.socket) -> None:
     """Runs until the pair closes."""
     heap.keep_freed()
+    garbage.collect_seldom()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the coordinator decides what Ctrl-C means
     asyncio.run(serve(end))
     garbage.leave_to_the_system()

@@ -143,7 +143,7 @@ async def test_events_tell_the_story_in_its_order_and_cannot_be_changed() -> Non
     assert told.index(finished) > told.index(copied[-1])
     assert (finished.namespace, finished.documents) == ("shop.orders", 500)
     assert any(isinstance(event, dsync.Applied) and event.lag_seconds == 0 for event in told)
-    with pytest.raises(dataclasses.FrozenInstanceError):
+    with pytest.raises(AttributeError, match="immutable"):
         finished.documents = 1  # type: ignore[misc] # that is the point
     assert (done.complete, done.documents, done.namespaces["shop.orders"].finished) == (True, 500, True)
 
