@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SAMPLE_SECONDS = 0.05
+# Of the time in which memory should not grow.
+PARTS = 12
 
 
 @dataclass(frozen=True)
@@ -36,15 +38,16 @@ class Run:
     def growth(self) -> tuple[float, float]:
         """Bytes a minute by which memory grew, and twice its standard error.
 
-        The straight line through the medians of each second after the first third, at whose end every cache is full. What is
-        under way comes and goes by megabytes, so that a run of some seconds cannot tell a slope of one a minute.
+        The straight line through the medians of twelve parts of the time after the first third, at whose end every cache is full.
+        What is under way comes and goes by megabytes for seconds, so that only a run of minutes can tell a slope of one a minute.
         """
-        seconds: dict[int, list[int]] = {}
+        begin, length = self.seconds / 3, self.seconds * 2 / 3 / PARTS
+        parts: dict[int, list[int]] = {}
         for at, held in self.samples:
-            if at > self.seconds / 3:
-                seconds.setdefault(int(at), []).append(held)
-        points = [(at, statistics.median(held)) for at, held in seconds.items()]
-        if len(points) < 3:
+            if at >= begin:
+                parts.setdefault(int((at - begin) / length), []).append(held)
+        points = [(number * length, statistics.median(held)) for number, held in parts.items()]
+        if len(points) < PARTS:
             return 0.0, math.inf
         line = statistics.linear_regression(*zip(*points, strict=True))
         off = sum((held - line.slope * at - line.intercept) ** 2 for at, held in points) / (len(points) - 2)

@@ -7,8 +7,8 @@ import sys
 # Of mallopt(3).
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 KEPT_BYTES = 64 << 20
-# The most that glibc allows.
-LARGEST_KEPT_BYTES = 32 << 20
+# Larger ones leave gaps that nothing else fits into: memory would grow for minutes until there are enough of them.
+LARGEST_KEPT_BYTES = 4 << 20
 
 
 def keep_freed() -> None:
