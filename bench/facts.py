@@ -134,8 +134,8 @@ def memory(place: Place, runs: int, quick: bool) -> Iterator[Fact]:
     name = f"CSV of {large.stat().st_size / GIGABYTE:.2g} GB → JSON lines"
     yield from _held(place, name, [large, place.folder / "large-out.jsonl"], 400, quick)
     if not quick:
-        words = [_many(large), f"{place.folder}/large-out/"]
-        yield from _held(place, f"the same {MANY} times, CSV → JSON lines", words, 400, quick)
+        name = f"the same {MANY} times, CSV → JSON lines"
+        yield from _held(place, name, [_many(large), f"{place.folder}/large-out/"], 400, quick)
     count = 60 if quick else 2000
     payload = ["--payload", "15000000", "--num-partitions-per-namespace", "8", "--num-docs-per-partition"]
     words = ["/dev/fakesource", *payload, str(count // 8), "/dev/null"]
