@@ -70,14 +70,16 @@ def start_up(place: Place, runs: int, quick: bool) -> Iterator[Fact]:
     sinks = {"null": ["/dev/null"], "file": [f"{place.folder}/thousand-out/"], "MongoDB": to_mongo, "S3": to_s3}
     for sink_words in (to_mongo, to_s3):
         measure.once(dsync(place, "--overwrite", "--ns", "thousand:bench_thousand.rows", rows, *sink_words))
+    commands: dict[str, list[str]] = {}
     for source, source_words in sources.items():
         for sink, sink_words in sinks.items():
             if source != sink:
                 # earlier pairs have left others beside them
                 selected = ["--ns", "bench_thousand.rows"] if source in ("MongoDB", "S3") else []
                 words = ["--mode", "InitialSync", "--overwrite", *selected, *source_words, *sink_words]
-                timing = measure.repeat(dsync(place, *words), remove(place, "thousand-out"), runs)
-                yield Fact(f"1,000 documents, {source} → {sink}", timing.seconds, "s", at_most=SMALL_SECONDS)
+                commands[f"1,000 documents, {source} → {sink}"] = dsync(place, *words)
+    for name, timing in measure.in_turn(commands, remove(place, "thousand-out"), runs).items():
+        yield Fact(name, timing.seconds, "s", at_most=SMALL_SECONDS)
 
 
 def slow_sink(place: Place, runs: int, quick: bool) -> Iterator[Fact]:

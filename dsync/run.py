@@ -244,7 +244,7 @@ class Run:
             self._do_without_stream()
         if self.mode != "InitialSync":
             await foresee(self.source, plan.documents, self.tracker)
-        if not copies and self.agreement.source.db_type == self.agreement.destination.db_type:
+        if not copies and self.agreement.same_kind:
             await refuse_echoes(self.source, self.sink, self.selection)
         for warning in plan.warnings:
             self.tracker.warn(warning)

@@ -42,6 +42,11 @@ class Agreement(Struct, frozen=True):
         return offered and taken and self.transform is None and self.native == self.type
 
     @property
+    def same_kind(self) -> bool:
+        """Whether the two ends may be one store: those of two kinds hold nothing in common."""
+        return self.source.db_type == self.destination.db_type
+
+    @property
     def sink(self) -> wire.Capabilities.Sink:
         """The destination's capabilities."""
         return self.destination.capabilities.sink

@@ -62,7 +62,7 @@ class Targets:
         """Admits what a plan writes to, or raises what refuses it."""
         refuse_several(plan.destinations, self.agreement.sink)
         found = await describe(self.sink, plan.destinations)
-        if found:
+        if found and self.agreement.same_kind:
             await refuse_same_data(self.source, plan, found)
             await refuse_loops(self.source, self.sink, plan, self.selection)
         self._warn_of(found)
@@ -104,7 +104,8 @@ class Targets:
         """Admits without keeping it in the state, where the flow is not yet."""
         refuse_several([*self.admitted, *names], self.agreement.sink)
         found = await describe(self.sink, names)
-        await refuse_sources(self.source, self._origins, found)
+        if self.agreement.same_kind:
+            await refuse_sources(self.source, self._origins, found)
         self._warn_of(found)
         for name in names:
             self.flow.namespaces[name] = {"empty": name in found and not found[name].count}

@@ -71,7 +71,8 @@ def keep_spares(source: Endpoint, destination: Endpoint, settings: Settings) -> 
     """Has processes stand ready for what `at_hand` may want, where this one has no threads and does nothing else yet."""
     # what others have written may not bear a fork, nor does gRPC
     plain = all(registry.scheme_of(end.uri) in registry.BUILT_IN for end in (source, destination))
-    if not plain or settings.transform or parse_engine(settings.engine):
+    # Read through a driver, pages come later and slower: there a process that is started when it pays is as good.
+    if not plain or source.spec.extra or settings.transform or parse_engine(settings.engine):
         return
     # A fork shares what is imported, until either side touches it: a driver is so much that the copying took up to 20 ms
     # of a start, and a process that is called imports it beside a copy that goes on.
