@@ -67,7 +67,8 @@ async def run_copy(source: Endpoint, destination: Endpoint, values: Mapping[str,
 
 def judged(error: DsyncError, tracker: Any) -> DsyncError:
     """An endpoint that fails after the first write is a temporary failure: the same command goes on."""
-    if (tracker.documents or tracker.updates) and isinstance(error, EndpointError | TransientError):
+    wrote = tracker.documents or tracker.updates or tracker.wrote_beyond
+    if wrote and isinstance(error, EndpointError | TransientError):
         again = "run the same command again to go on"
         return TransientError(error.message, remedy=f"{error.remedy}; then {again}" if error.remedy else again)
     if isinstance(error, TransientError):

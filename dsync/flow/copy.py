@@ -163,6 +163,7 @@ class Copy:
                 continue
             deaths = 0
             keep(result.checkpoint)
+            self.tracker.wrote_beyond |= result.wrote_beyond
             await self.targets.admit(result.unadmitted)
             if result.HasField("failure"):
                 raise to_error(result.failure)

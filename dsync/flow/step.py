@@ -68,11 +68,12 @@ class Unadmitted(DsyncError):
 
 
 class StepFailed(Exception):
-    """Carries how far a failed step came; `__cause__` is the failure."""
+    """Carries how far a failed step came, and whether more was written beyond that; `__cause__` is the failure."""
 
-    def __init__(self, reached: Checkpoint) -> None:
+    def __init__(self, reached: Checkpoint, *, wrote_beyond: bool) -> None:
         super().__init__()
         self.reached = reached
+        self.wrote_beyond = wrote_beyond
 
 
 async def run_step(
@@ -111,10 +112,15 @@ async def run_step(
         with contextlib.suppress(DsyncError):
             while writes:
                 durable = await _settle_oldest(writes, durable)
-        raise StepFailed(durable) from error
+        raise StepFailed(durable, wrote_beyond=any(map(_was_done, writes))) from error
     finally:
         await _abandon([task for task, _ in writes])
     return durable
+
+
+def _was_done(write: tuple[asyncio.Task[SetAside], Checkpoint]) -> bool:
+    task, _ = write
+    return task.done() and not task.cancelled() and task.exception() is None
 
 
 async def _settle_oldest(writes: deque[tuple[asyncio.Task[SetAside], Checkpoint]], before: Checkpoint) -> Checkpoint:

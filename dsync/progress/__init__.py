@@ -118,6 +118,8 @@ class Tracker(Struct):
     # What this run itself has copied; the rest was there before it.
     run_documents: int = 0
     run_bytes: int = 0
+    # Documents were written that no checkpoint tells of, since one before them failed.
+    wrote_beyond: bool = False
     stage: str = "planning"
     _subjects: set[str] = field(default_factory=set)
     started: float = field(default_factory=time.monotonic)

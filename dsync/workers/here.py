@@ -95,7 +95,8 @@ class Here:
         except StepFailed as failed:
             if isinstance(failed.__cause__, Unadmitted):
                 return StepResult(checkpoint=failed.reached, unadmitted=failed.__cause__.names)
-            return StepResult(checkpoint=failed.reached, failure=to_failure(failed.__cause__))
+            failure = to_failure(failed.__cause__)
+            return StepResult(checkpoint=failed.reached, failure=failure, wrote_beyond=failed.wrote_beyond)
         return StepResult(checkpoint=reached)
 
     async def close(self) -> None:

@@ -76,10 +76,10 @@ def test_an_end_that_fails_is_to_be_mended_before_the_first_write_and_tried_agai
     tracker = Tracker()
     before = judged(kind("it is gone"), tracker)
     assert (before.exit_status, before.message) == (3, "it is gone")
-    copied, followed = Tracker(), Tracker()
+    copied, followed, beyond = Tracker(), Tracker(), Tracker(wrote_beyond=True)
     copied.namespaces["a"] = NamespaceProgress("a", "a", documents=1)
     followed.streams = [StreamProgress(updates=1)]
-    for written in (copied, followed):
+    for written in (copied, followed, beyond):
         after = judged(kind("it is gone"), written)
         assert (after.exit_status, after.message) == (5, "it is gone")
         assert "run the same command again to go on" in after.remedy

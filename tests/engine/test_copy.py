@@ -10,11 +10,14 @@ from typing import Any
 import pytest
 
 from dsync import namespaces, wire
+from dsync.cli.copy import judged
+from dsync.connector import Connector
 from dsync.errors import DataError, DsyncError, GapError, TransientError, UsageError
 from dsync.progress import Tracker
 from dsync.run import migrate
 from dsync.testing.faults import Faulty, delay, fail, lose_answer
 from dsync.testing.store import MemoryStore
+from dsync.wrap.delegate import Delegate
 from tests.engine.driving import connector, contents, documents, settings, store_with
 
 LOST = TransientError("the connection is gone")
@@ -263,3 +266,39 @@ async def test_a_defect_in_a_connector_is_not_taken_for_success() -> None:
 
     with pytest.raises((ZeroDivisionError, DsyncError)):
         await migrate(connector(store_with(a=documents(5))), Broken(connector(MemoryStore("t"))), settings())
+
+
+class LateFailure(Delegate):
+    """The first batch fails when the second is written."""
+
+    def __init__(self, inner: Connector) -> None:
+        super().__init__(inner)
+        self.calls = 0
+        self.second = asyncio.Event()
+
+    async def WriteData(self, request: wire.WriteDataRequest) -> wire.WriteDataResponse:
+        """See Connector."""
+        self.calls += 1
+        if self.calls == 1:
+            await self.second.wait()
+            raise LOST
+        answer = await self.inner.WriteData(request)
+        self.second.set()
+        return answer
+
+
+async def test_what_was_written_beyond_a_batch_that_failed_is_known() -> None:
+    source, target = store_with(a=documents(100)), MemoryStore("target")
+    shape = {"partitions": 1, "page_documents": 10, "preferred_batch_bytes": 300}
+    tracker = Tracker()
+    with pytest.raises(TransientError):
+        await migrate(connector(source, **shape), LateFailure(connector(target, **shape)), settings(), tracker=tracker)
+    assert contents(target, "a") and not tracker.documents
+    assert tracker.wrote_beyond and judged(LOST, tracker).exit_status == 5
+    nothing = Tracker()
+    with pytest.raises(TransientError):
+        failing = Faulty(
+            connector(MemoryStore("other"), **shape), [fail("WriteData", call, LOST) for call in (1, 2, 3)]
+        )
+        await migrate(connector(source, **shape), failing, settings(), tracker=nothing)
+    assert not nothing.wrote_beyond and judged(LOST, nothing).exit_status == 3

@@ -207,8 +207,11 @@ class StepResult(google.protobuf.message.Message):
     FAILURE_FIELD_NUMBER: builtins.int
     UNDER_WAY_FIELD_NUMBER: builtins.int
     UNADMITTED_FIELD_NUMBER: builtins.int
+    WROTE_BEYOND_FIELD_NUMBER: builtins.int
     under_way: builtins.bool
     """The step goes on: this is a checkpoint on its way."""
+    wrote_beyond: builtins.bool
+    """The step failed, and batches beyond its checkpoint were written."""
     @property
     def checkpoint(self) -> Global___Checkpoint: ...
     @property
@@ -224,10 +227,11 @@ class StepResult(google.protobuf.message.Message):
         failure: Global___Failure | None = ...,
         under_way: builtins.bool = ...,
         unadmitted: collections.abc.Iterable[builtins.str] | None = ...,
+        wrote_beyond: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_failure", b"_failure", "checkpoint", b"checkpoint", "failure", b"failure"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_failure", b"_failure", "checkpoint", b"checkpoint", "failure", b"failure", "unadmitted", b"unadmitted", "under_way", b"under_way"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_failure", b"_failure", "checkpoint", b"checkpoint", "failure", b"failure", "unadmitted", b"unadmitted", "under_way", b"under_way", "wrote_beyond", b"wrote_beyond"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__failure: typing_extensions.TypeAlias = typing.Literal["failure"]
     _WhichOneofArgType__failure: typing_extensions.TypeAlias = typing.Literal["_failure", b"_failure"]
