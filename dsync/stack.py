@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from types import FunctionType
 
-# Python keeps the frames of a thread in pieces of 16 KiB, and larger ones for a frame that needs one: twice as large as the
-# frame, less a few bytes, if that needs a little more than a power of two. This one needs half a MiB, whose pages nobody
-# touches, and leaves as much for what it calls: two thousand frames, where 16 KiB hold eighty.
+# Python keeps the frames of a thread in pieces of 16 KiB, doubled until the next frame fits. These words are half a MiB, and with
+# the rest of the frame a little more: it gets a MiB, of which it touches nothing, and the other half is for what it calls: two
+# thousand frames, where 16 KiB hold eighty.
 FRAME_WORDS = 1 << 16
 
 
